@@ -1,0 +1,68 @@
+// The replicated log as the rest of the node sees it: the same for one voter and for several.
+import type { EpochId } from '../../protocol/ids.ts';
+import type { Command, Outcome } from '../../protocol/state/command.ts';
+import type { LoggedEvent } from '../../protocol/state/event.ts';
+import type { RowKey, View } from '../../protocol/state/rows.ts';
+
+export interface LogStatus {
+  readonly epochId: EpochId;
+  readonly epochNumber: number;
+  readonly term: number;
+  readonly state: 'follower' | 'candidate' | 'leader';
+  /** Whether this node leads and has applied its own term's no-op. */
+  readonly leading: boolean;
+  readonly commitIndex: number;
+  readonly appliedIndex: number;
+  readonly lastIndex: number;
+  readonly voters: number;
+  /** While the disk refuses writes: submissions get 507, reads go on. */
+  readonly disk: 'ok' | 'full' | 'failed';
+}
+
+export interface Applied {
+  readonly index: number;
+  readonly outcome: Outcome;
+}
+
+export interface ScanOptions {
+  /** Exclusive. */
+  readonly after?: string;
+  readonly reverse?: boolean;
+  readonly limit?: number;
+}
+
+export interface ReplicatedLog {
+  start(): Promise<void>;
+  stop(): Promise<void>;
+  status(): LogStatus;
+  /**
+   * Resolves once the command is committed and applied here; a refusal by `apply` is an Outcome, not an error.
+   * Commands proposed within one turn share a batch. Fails with `disk-full`, `no-leader`, `no-quorum`, `outcome-unknown`,
+   * `too-busy` (more than 8,192 waiting), `too-large` (over 64 KiB of submission, 1 MiB otherwise).
+   */
+  propose(command: Command, options: { readonly timeoutMs: number; readonly signal?: AbortSignal }): Promise<Applied>;
+  /** The ReadIndex of Raft (dissertation, 6.4): afterwards `view` holds everything that was committed before the call. */
+  readBarrier(options: { readonly timeoutMs: number; readonly signal?: AbortSignal }): Promise<number>;
+  /** The applied rows, those not yet on disk included. */
+  readonly view: View;
+  /** Applied rows in key order, overlay included; consistent at one applied index per call. */
+  scan<Row>(prefix: string, options?: ScanOptions): AsyncIterable<readonly [RowKey<Row>, Row]>;
+  /** Called synchronously after each applied batch, in order. */
+  onApplied(listener: (batch: AppliedBatch) => void): () => void;
+  onStatus(listener: (status: LogStatus) => void): () => void;
+  /** Events of applied entries above (index, sub), from a bounded memory; undefined where it does not reach back so far. */
+  eventsSince(index: number, sub: number): readonly LoggedEvent[] | undefined;
+  /** Every row at one index, in key order. */
+  snapshot(): Promise<{ readonly index: number; readonly rows: AsyncIterable<readonly [string, unknown]>; readonly stateHash: string }>;
+}
+
+export interface AppliedBatch {
+  readonly appliedIndex: number;
+  readonly entries: readonly AppliedEntry[];
+}
+export interface AppliedEntry {
+  readonly index: number;
+  readonly command: Command;
+  readonly outcome: Outcome;
+  readonly events: readonly LoggedEvent[];
+}
