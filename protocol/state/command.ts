@@ -13,7 +13,14 @@ export interface Idempotency {
 }
 
 export type Command =
-  | { readonly kind: 'mesh.created'; readonly meshId: MeshId; readonly name: string; readonly epochId: EpochId; readonly at: number }
+  | {
+      readonly kind: 'mesh.created';
+      readonly meshId: MeshId;
+      readonly founder: PeerId;
+      readonly name: string;
+      readonly epochId: EpochId;
+      readonly at: number;
+    }
   | { readonly kind: 'settings.set'; readonly settings: Partial<SettingsRow>; readonly at: number }
   | {
       readonly kind: 'member.joined';
@@ -96,7 +103,12 @@ export type Command =
       readonly at: number;
     }
   | { readonly kind: 'job.dropped'; readonly jobId: JobId; readonly at: number }
-  | { readonly kind: 'idempotency.dropped'; readonly project: string; readonly keys: readonly string[]; readonly at: number }
+  | {
+      readonly kind: 'idempotency.dropped';
+      readonly project: string;
+      readonly keys: readonly string[];
+      readonly at: number;
+    }
   | {
       readonly kind: 'task.granted';
       readonly jobId: JobId;

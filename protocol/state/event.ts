@@ -1,13 +1,7 @@
 // What `apply` tells the world. Names are those of the SSE stream (HTTP contract).
 import type { JobId, PeerId } from '../ids.ts';
 
-export type EventName =
-  | 'job.state'
-  | 'task.state'
-  | 'task.attempt'
-  | 'outputs.ready'
-  | 'job.done'
-  | 'peer.state';
+export type EventName = 'job.state' | 'task.state' | 'task.attempt' | 'outputs.ready' | 'job.done' | 'peer.state';
 
 export interface StateEvent {
   readonly name: EventName;

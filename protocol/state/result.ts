@@ -9,7 +9,13 @@ export interface Span {
 }
 
 export type OutputFile =
-  | { readonly kind: 'file'; readonly path: string; readonly mode: number; readonly sha256: Sha256; readonly span: Span }
+  | {
+      readonly kind: 'file';
+      readonly path: string;
+      readonly mode: number;
+      readonly sha256: Sha256;
+      readonly span: Span;
+    }
   | { readonly kind: 'link'; readonly path: string; readonly target: string };
 
 /** Inline while it is short (16 files), else a blob that holds the JSON of the OutputFile[]. */
@@ -25,7 +31,14 @@ export interface Exit {
 }
 
 /** Why an attempt's exit is what it is: the script's own doing, or skein's. */
-export type ExitReason = 'exited' | 'timeout' | 'out-of-memory' | 'not-found' | 'not-executable' | 'input-lost' | 'runtime-failed';
+export type ExitReason =
+  | 'exited'
+  | 'timeout'
+  | 'out-of-memory'
+  | 'not-found'
+  | 'not-executable'
+  | 'input-lost'
+  | 'runtime-failed';
 
 export interface Result {
   readonly exit: Exit;

@@ -14,6 +14,8 @@ export interface MeshRow {
   readonly name: string;
   readonly createdAt: number;
   readonly meshVersion: number;
+  /** The member that made the mesh: the only one that needs no ticket. */
+  readonly founder: PeerId;
   readonly epoch: { readonly number: number; readonly id: EpochId };
 }
 
@@ -106,7 +108,14 @@ export interface AttemptRow {
 }
 
 /** Why a grant closed without a result. */
-export type AttemptEnd = 'worker-dead' | 'worker-restarted' | 'drained' | 'runner-died' | 'cancelled' | 'lease-lapsed' | 'unbegun';
+export type AttemptEnd =
+  | 'worker-dead'
+  | 'worker-restarted'
+  | 'drained'
+  | 'runner-died'
+  | 'cancelled'
+  | 'lease-lapsed'
+  | 'unbegun';
 
 export interface TaskRow {
   readonly jobId: JobId;
@@ -152,6 +161,8 @@ const pad = (n: number): string => String(n).padStart(16, '0');
 export const keys = {
   mesh: 'mesh' as RowKey<MeshRow>,
   settings: 'settings' as RowKey<SettingsRow>,
+  /** Whose name it is: names are unique within a mesh. */
+  name: (name: string): RowKey<{ readonly peerId: PeerId }> => `name/${name}`,
   member: (peerId: PeerId): RowKey<MemberRow> => `member/${peerId}`,
   holds: (peerId: PeerId): RowKey<HoldsRow> => `holds/${peerId}`,
   job: (jobId: JobId): RowKey<JobRow> => `job/${jobId}`,

@@ -1,0 +1,187 @@
+// Members: how they come, change incarnation, die and leave, and what that does to the grants they hold.
+import type { Fence, PeerId } from '../ids.ts';
+import { makeFence } from '../ids.ts';
+import type { Place } from './apply.ts';
+import { close, dropHold } from './close.ts';
+import type { Command, Outcome } from './command.ts';
+import type { Draft } from './draft.ts';
+import { done, refused } from './outcome.ts';
+import { type AttemptEnd, type Hold, keys, type MemberRow, type Role } from './rows.ts';
+
+type Of<Kind extends Command['kind']> = Extract<Command, { kind: Kind }>;
+
+export const DEFAULT_SETTINGS = { leaseMs: 15_000, heartbeatMs: 1_000, keepMs: 30 * 24 * 3_600_000 } as const;
+export const MESH_VERSION = 1;
+
+export function createMesh(draft: Draft, command: Of<'mesh.created'>): Outcome {
+  if (draft.get(keys.mesh) !== undefined) return refused('state-conflict', 'this log holds a mesh already');
+  draft.put(keys.mesh, {
+    meshId: command.meshId,
+    name: command.name,
+    createdAt: command.at,
+    meshVersion: MESH_VERSION,
+    founder: command.founder,
+    epoch: { number: 1, id: command.epochId },
+  });
+  draft.put(keys.settings, DEFAULT_SETTINGS);
+  return done();
+}
+
+export function setSettings(draft: Draft, command: Of<'settings.set'>): Outcome {
+  draft.put(keys.settings, { ...(draft.get(keys.settings) ?? DEFAULT_SETTINGS), ...command.settings });
+  return done();
+}
+
+export function join(draft: Draft, command: Of<'member.joined'>): Outcome {
+  const roles = admit(draft, command);
+  if ('kind' in roles) return roles;
+  const before = draft.get(keys.member(command.peerId));
+  const name = freeName(draft, command.name, command.peerId);
+  if (before !== undefined && before.name !== name) draft.delete(keys.name(before.name));
+  draft.put(keys.name(name), { peerId: command.peerId });
+  const member: MemberRow = {
+    peerId: command.peerId,
+    name,
+    roles: roles.roles,
+    boxKey: command.boxKey,
+    observer: command.observer,
+    incarnation: before?.incarnation ?? 0,
+    state: 'alive',
+    joinedAt: before?.joinedAt ?? command.at,
+    ticket: command.ticket,
+  };
+  draft.put(keys.member(command.peerId), member);
+  draft.emit('peer.state', `${name} joined as ${member.roles.join(', ')}`, {
+    peerId: command.peerId,
+    fields: { state: 'alive', name },
+  });
+  return done({ name, roles: member.roles, incarnation: member.incarnation });
+}
+
+/** Judges the ticket: single-use unless made for more, and the same peer may redeem again. */
+function admit(draft: Draft, command: Of<'member.joined'>): { readonly roles: readonly Role[] } | Outcome {
+  if (command.ticket === null) {
+    if (draft.get(keys.mesh)?.founder === command.peerId) return { roles: command.roles };
+    return refused('ticket-refused', 'only the founder of a mesh joins it without a ticket');
+  }
+  const ticket = draft.get(keys.ticket(command.ticket));
+  if (ticket === undefined) return refused('ticket-refused', 'this mesh has made no such ticket');
+  const roles = command.roles.length === 0 ? ticket.roles : command.roles;
+  const excess = roles.find((role) => !ticket.roles.includes(role));
+  if (excess !== undefined) return refused('ticket-refused', `the ticket does not allow the role ${excess}`);
+  if (ticket.redeemedBy.includes(command.peerId)) return { roles };
+  if (command.at >= ticket.expiresAt) return refused('ticket-refused', 'the ticket has expired');
+  if (ticket.usesLeft < 1) return refused('ticket-refused', 'the ticket has been used');
+  draft.put(keys.ticket(command.ticket), {
+    ...ticket,
+    usesLeft: ticket.usesLeft - 1,
+    redeemedBy: [...ticket.redeemedBy, command.peerId],
+  });
+  return { roles };
+}
+
+function freeName(draft: Draft, wanted: string, peerId: PeerId): string {
+  const owner = draft.get(keys.name(wanted))?.peerId;
+  return owner === undefined || owner === peerId ? wanted : `${wanted}-${peerId.slice(-6).toLowerCase()}`;
+}
+
+/** A starting node's new incarnation takes the grants it still holds along; the others go back. */
+export function adopt(draft: Draft, command: Of<'member.adopted'>, place: Place): Outcome {
+  const member = draft.get(keys.member(command.peerId));
+  if (member === undefined || member.state === 'left') return refused('not-member', 'the sender is no member');
+  if (command.incarnation <= member.incarnation) {
+    return refused('stale-incarnation', `incarnation ${member.incarnation} of ${member.name} is in force`);
+  }
+  const state = member.state === 'draining' ? 'draining' : 'alive';
+  draft.put(keys.member(command.peerId), { ...member, incarnation: command.incarnation, state });
+  const kept = new Set<Fence>(command.fences);
+  const stays: Hold[] = [];
+  for (const hold of draft.get(keys.holds(command.peerId))?.grants ?? []) {
+    const fence = makeFence(place.epochId, hold.index);
+    if (!kept.has(fence)) {
+      giveBack(draft, hold, fence, command, 'worker-restarted');
+      continue;
+    }
+    const task = draft.get(keys.task(hold.jobId, hold.task));
+    if (task?.open?.index !== hold.index) continue;
+    draft.put(keys.task(hold.jobId, hold.task), {
+      ...task,
+      open: { ...task.open, incarnation: command.incarnation },
+    });
+    stays.push(hold);
+  }
+  draft.put(keys.holds(command.peerId), { grants: stays });
+  draft.emit('peer.state', `${member.name} is alive (incarnation ${command.incarnation})`, {
+    peerId: command.peerId,
+    fields: { state, name: member.name, incarnation: command.incarnation },
+  });
+  return done({ incarnation: command.incarnation });
+}
+
+/** Does nothing unless the incarnation named is the one in force: a late verdict must not kill the node that came back. */
+export function bury(draft: Draft, command: Of<'member.dead'>, place: Place): Outcome {
+  const member = draft.get(keys.member(command.peerId));
+  if (member === undefined) return refused('not-member', 'there is no such member');
+  if (member.incarnation !== command.incarnation || member.state === 'dead' || member.state === 'left') {
+    return refused('stale-incarnation', `incarnation ${command.incarnation} of ${member.name} has ended already`);
+  }
+  draft.put(keys.member(command.peerId), { ...member, state: 'dead' });
+  releaseAll(draft, command, place, 'worker-dead');
+  draft.emit('peer.state', `${member.name} is dead: ${command.reason}`, {
+    peerId: command.peerId,
+    fields: { state: 'dead', name: member.name, reason: command.reason },
+  });
+  return done();
+}
+
+export function drain(draft: Draft, command: Of<'member.draining'>): Outcome {
+  const member = draft.get(keys.member(command.peerId));
+  if (member === undefined || member.state === 'left') return refused('not-found', 'there is no such member');
+  if (member.state === 'dead') return refused('state-conflict', `${member.name} is dead`);
+  const state = command.draining ? 'draining' : 'alive';
+  draft.put(keys.member(command.peerId), { ...member, state });
+  draft.emit('peer.state', `${member.name} is ${state}`, {
+    peerId: command.peerId,
+    fields: { state, name: member.name },
+  });
+  return done({ state });
+}
+
+export function leave(draft: Draft, command: Of<'member.left'>, place: Place): Outcome {
+  const member = draft.get(keys.member(command.peerId));
+  if (member === undefined) return refused('not-found', 'there is no such member');
+  draft.put(keys.member(command.peerId), { ...member, state: 'left' });
+  draft.delete(keys.name(member.name));
+  releaseAll(draft, { ...command, begun: [] }, place, 'drained');
+  draft.emit('peer.state', `${member.name} left`, {
+    peerId: command.peerId,
+    fields: { state: 'left', name: member.name },
+  });
+  return done();
+}
+
+interface Release {
+  readonly peerId: PeerId;
+  readonly begun: readonly Fence[];
+  readonly at: number;
+}
+
+function releaseAll(draft: Draft, release: Release, place: Place, reason: AttemptEnd): void {
+  const grants = draft.get(keys.holds(release.peerId))?.grants ?? [];
+  // Last granted first: each goes to the head, so the first granted ends up foremost.
+  for (const hold of grants.toReversed()) giveBack(draft, hold, makeFence(place.epochId, hold.index), release, reason);
+  draft.delete(keys.holds(release.peerId));
+}
+
+function giveBack(draft: Draft, hold: Hold, fence: Fence, release: Release, reason: AttemptEnd): void {
+  const task = draft.get(keys.task(hold.jobId, hold.task));
+  if (task?.open?.index !== hold.index) return;
+  const begun = release.begun.includes(fence);
+  close(draft, task, {
+    kind: begun ? 'lost' : 'handed-back',
+    reason: begun ? reason : 'unbegun',
+    blamed: begun && reason !== 'drained',
+    at: release.at,
+  });
+  dropHold(draft, release.peerId, hold.index);
+}
