@@ -41,7 +41,16 @@ export interface PeerStatus {
 }
 
 export interface Waiting {
-  readonly verdict: 'running' | 'behind-others' | 'no-room' | 'no-peer-fits' | 'runtime-missing' | 'inputs-copying' | 'backoff' | 'no-leader' | 'finished';
+  readonly verdict:
+    | 'running'
+    | 'behind-others'
+    | 'no-room'
+    | 'no-peer-fits'
+    | 'runtime-missing'
+    | 'inputs-copying'
+    | 'backoff'
+    | 'no-leader'
+    | 'finished';
   readonly sentence: string;
   readonly since: number;
 }
@@ -60,7 +69,10 @@ export interface MeshPort {
   /** Afterwards `view` is linearizable. */
   readBarrier(signal?: AbortSignal): Promise<void>;
   readonly view: View;
-  scan<Row>(prefix: string, options?: { after?: string; reverse?: boolean; limit?: number }): AsyncIterable<readonly [RowKey<Row>, Row]>;
+  scan<Row>(
+    prefix: string,
+    options?: { after?: string; reverse?: boolean; limit?: number },
+  ): AsyncIterable<readonly [RowKey<Row>, Row]>;
 
   /** Undefined where the memory of events does not reach back so far: the caller sends `gap`. */
   eventsSince(index: number, sub: number): readonly LoggedEvent[] | undefined;
@@ -73,25 +85,45 @@ export interface MeshPort {
   begun(task: TaskRow): boolean;
   peers(): readonly PeerStatus[];
   /** Facts for placement known at submission: undefined, or the sentence why no known member could meet the needs. */
-  unmet(needs: { cpu?: number | 'all'; memBytes?: number; diskBytes?: number; gpu?: number } | undefined): string | undefined;
+  unmet(
+    needs: { cpu?: number | 'all'; memBytes?: number; diskBytes?: number; gpu?: number } | undefined,
+  ): string | undefined;
 
   /** Reads the log of one attempt, live from its worker or from its blob. Waits up to `waitMs` for more. */
-  readLog(request: { jobId: JobId; task: number; attempt: number; stream: 'out' | 'err'; offset: number; waitMs: number }, signal: AbortSignal): Promise<LogChunk>;
+  readLog(
+    request: { jobId: JobId; task: number; attempt: number; stream: 'out' | 'err'; offset: number; waitMs: number },
+    signal: AbortSignal,
+  ): Promise<LogChunk>;
   /** The files of a result, from the row or from its manifest blob. */
   outputFiles(task: TaskRow): Promise<readonly OutputFile[]>;
 
   newJobId(): JobId;
   /** Addresses and peer ids for a ticket; opens the mesh port beyond loopback where that is the default. */
-  ticketAddresses(): Promise<{ readonly addresses: readonly string[]; readonly peerIds: readonly PeerId[]; readonly notes: readonly string[] }>;
+  ticketAddresses(): Promise<{
+    readonly addresses: readonly string[];
+    readonly peerIds: readonly PeerId[];
+    readonly notes: readonly string[];
+  }>;
   drain(peer: PeerId, draining: boolean): Promise<void>;
   now(): number;
 }
 
 export interface BlobPort {
   stat(sha256: Sha256): Promise<{ readonly sizeBytes: number } | undefined>;
-  put(sha256: Sha256, source: AsyncIterable<Uint8Array>, sizeBytes: number | undefined, signal: AbortSignal): Promise<{ readonly existed: boolean }>;
+  put(
+    sha256: Sha256,
+    source: AsyncIterable<Uint8Array>,
+    sizeBytes: number | undefined,
+    signal: AbortSignal,
+  ): Promise<{ readonly existed: boolean }>;
   uploadOffset(sha256: Sha256): Promise<number>;
-  uploadAppend(sha256: Sha256, offset: number, totalBytes: number, source: AsyncIterable<Uint8Array>, signal: AbortSignal): Promise<{ offset: number; done: boolean }>;
+  uploadAppend(
+    sha256: Sha256,
+    offset: number,
+    totalBytes: number,
+    source: AsyncIterable<Uint8Array>,
+    signal: AbortSignal,
+  ): Promise<{ offset: number; done: boolean }>;
   read(sha256: Sha256, range?: { offset: number; sizeBytes: number }): Promise<Readable>;
   readSpan(span: Span): Promise<Readable>;
 }

@@ -34,7 +34,11 @@ export const failures = {
   'outcome-unknown': { status: 503, retriable: true, title: 'It was proposed; whether it committed is not known' },
   'not-durable': { status: 503, retriable: true, title: 'The bytes could not be kept on enough gateways' },
   'disk-full': { status: 507, retriable: true, title: 'The disk is full' },
-  'version-refused': { status: 400, retriable: false, title: 'The other side is of a version that this one does not know' },
+  'version-refused': {
+    status: 400,
+    retriable: false,
+    title: 'The other side is of a version that this one does not know',
+  },
   'too-busy': { status: 503, retriable: true, title: 'The gateway has too much to do' },
 
   // What only the CLI and a starting node meet. `status` is what the HTTP door would say.

@@ -53,7 +53,11 @@ export interface ReplicatedLog {
   /** Events of applied entries above (index, sub), from a bounded memory; undefined where it does not reach back so far. */
   eventsSince(index: number, sub: number): readonly LoggedEvent[] | undefined;
   /** Every row at one index, in key order. */
-  snapshot(): Promise<{ readonly index: number; readonly rows: AsyncIterable<readonly [string, unknown]>; readonly stateHash: string }>;
+  snapshot(): Promise<{
+    readonly index: number;
+    readonly rows: AsyncIterable<readonly [string, unknown]>;
+    readonly stateHash: string;
+  }>;
 }
 
 export interface AppliedBatch {

@@ -38,7 +38,10 @@ export interface LogStorage {
   reopen(signal: AbortSignal): Promise<Loaded>;
   /** Synchronous, from disk alone: the overlay is the caller's. */
   row(key: string): unknown;
-  rows(prefix: string, options: { after?: string; reverse?: boolean; limit?: number }): AsyncIterable<readonly [string, unknown]>;
+  rows(
+    prefix: string,
+    options: { after?: string; reverse?: boolean; limit?: number },
+  ): AsyncIterable<readonly [string, unknown]>;
   /** Small values of this node alone, outside the replicated state. Synced. */
   getLocal(key: string): unknown;
   putLocal(changes: readonly { readonly key: string; readonly value: unknown }[]): Promise<void>;

@@ -20,20 +20,32 @@ export const InputFile = Type.Object(
 export type InputFile = Static<typeof InputFile>;
 
 export const Items = Type.Union([
-  Type.Object({ list: Type.Array(Type.Unknown(), { minItems: 1, maxItems: 100_000 }) }, { additionalProperties: false }),
+  Type.Object(
+    { list: Type.Array(Type.Unknown(), { minItems: 1, maxItems: 100_000 }) },
+    { additionalProperties: false },
+  ),
   Type.Object(
     { range: Type.Object({ from: Type.Integer(), to: Type.Integer() }, { additionalProperties: false }) },
     { additionalProperties: false },
   ),
   Type.Object(
-    { manifest: Type.Object({ sha256: Hash, count: Type.Integer({ minimum: 1, maximum: 1_000_000 }) }, { additionalProperties: false }) },
+    {
+      manifest: Type.Object(
+        { sha256: Hash, count: Type.Integer({ minimum: 1, maximum: 1_000_000 }) },
+        { additionalProperties: false },
+      ),
+    },
     { additionalProperties: false, description: 'A blob that holds the JSON of an ItemEntry[]' },
   ),
 ]);
 
 /** One task's own part in a list of items: its value and the inputs that only it needs. */
 export const ItemEntry = Type.Object(
-  { item: Type.Unknown(), name: Type.Optional(Text(4096)), inputs: Type.Optional(Type.Array(InputFile, { maxItems: 1000 })) },
+  {
+    item: Type.Unknown(),
+    name: Type.Optional(Text(4096)),
+    inputs: Type.Optional(Type.Array(InputFile, { maxItems: 1000 })),
+  },
   { additionalProperties: false },
 );
 export type ItemEntry = Static<typeof ItemEntry>;
@@ -58,13 +70,18 @@ export const JobSpec = Type.Object(
     name: Type.Optional(Text(200)),
     labels: Type.Optional(Type.Record(Text(63), Text(255), { maxProperties: 64 })),
     script: Type.Optional(
-      Type.Object({ path: RelativePath, sha256: Hash, mode: Type.Optional(Type.Integer({ minimum: 0, maximum: 0o777 })) }, { additionalProperties: false }),
+      Type.Object(
+        { path: RelativePath, sha256: Hash, mode: Type.Optional(Type.Integer({ minimum: 0, maximum: 0o777 })) },
+        { additionalProperties: false },
+      ),
     ),
     command: Type.Optional(Type.Array(Text(131_072), { minItems: 1, maxItems: 1000 })),
     args: Type.Optional(Type.Array(Text(131_072), { maxItems: 10_000 })),
     inputs: Type.Optional(Type.Array(InputFile, { maxItems: 100_000 })),
     /** The JSON of an InputFile[] as a blob, where `inputs` would not fit the record. */
-    inputsManifest: Type.Optional(Type.Object({ sha256: Hash, count: Type.Integer({ minimum: 1 }) }, { additionalProperties: false })),
+    inputsManifest: Type.Optional(
+      Type.Object({ sha256: Hash, count: Type.Integer({ minimum: 1 }) }, { additionalProperties: false }),
+    ),
     items: Type.Optional(Items),
     env: Type.Optional(Type.Record(Type.String({ pattern: EnvName }), Text(131_072), { maxProperties: 1000 })),
     stdin: Type.Optional(Type.Object({ sha256: Hash }, { additionalProperties: false })),
@@ -85,7 +102,9 @@ export const JobSpec = Type.Object(
     priority: Type.Optional(Type.Integer({ minimum: -100, maximum: 100 })),
     keepMs: Type.Optional(Millis),
     /** Where the submitter wants the outputs: host and absolute folder; `attach` finds the place again. */
-    origin: Type.Optional(Type.Object({ host: Text(255), folder: Text(4096), outputDir: Text(4096) }, { additionalProperties: false })),
+    origin: Type.Optional(
+      Type.Object({ host: Text(255), folder: Text(4096), outputDir: Text(4096) }, { additionalProperties: false }),
+    ),
   },
   { additionalProperties: false, description: 'A job: one of script and command, the rest optional' },
 );
