@@ -83,7 +83,12 @@ export const JobSpec = Type.Object(
       Type.Object({ sha256: Hash, count: Type.Integer({ minimum: 1 }) }, { additionalProperties: false }),
     ),
     items: Type.Optional(Items),
-    env: Type.Optional(Type.Record(Type.String({ pattern: EnvName }), Text(131_072), { maxProperties: 1000 })),
+    env: Type.Optional(
+      Type.Record(Type.String({ pattern: EnvName }), Text(131_072), {
+        maxProperties: 1000,
+        additionalProperties: false,
+      }),
+    ),
     stdin: Type.Optional(Type.Object({ sha256: Hash }, { additionalProperties: false })),
     runtime: Type.Optional(Type.Union([Type.Literal('process'), Type.Literal('noop')])),
     /** How the script is started: `python3`, `node`, `bash`, …; none where its shebang or its mode says. */
