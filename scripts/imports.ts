@@ -1,0 +1,120 @@
+// Checks which room may import which. dependency-cruiser finds nothing at all with a parser it does not know and exits 0,
+// so the number of modules it saw is asserted too. `--planted FILE` must be refused: a test plants violations.
+import { cruise } from 'dependency-cruiser';
+
+const MODULES_MIN = 40;
+
+/** The floors of node/: an arrow goes down, never up. Rooms of one floor may not import each other. */
+const floors: readonly (readonly string[])[] = [
+  ['cli'],
+  ['simulator'],
+  ['leader', 'worker', 'mesh'],
+  ['gossip', 'consensus', 'files', 'blob', 'identity'],
+  ['policy', 'provider', 'runtime', 'transport', 'storage', 'config'],
+];
+
+const room = (name: string): string => `^node/${name}/`;
+
+const floorRules = floors.flatMap((names, level) =>
+  names.map((name) => ({
+    name: `${name}-imports-down`,
+    severity: 'error' as const,
+    from: { path: room(name) },
+    to: {
+      path: floors
+        .slice(0, level + 1)
+        .flat()
+        .filter((other) => other !== name && name !== 'cli')
+        .map(room),
+    },
+  })),
+);
+
+const rules = [
+  {
+    name: 'no-cycles',
+    severity: 'error',
+    from: {},
+    to: { circular: true, viaOnly: { dependencyTypesNot: ['type-only'] } },
+  },
+  {
+    name: 'protocol-imports-nothing',
+    severity: 'error',
+    from: { path: '^protocol/' },
+    to: { path: '^(node|gateway|test|scripts)/' },
+  },
+  {
+    name: 'protocol-does-no-io',
+    severity: 'error',
+    from: { path: '^(protocol|node/policy)/' },
+    to: { dependencyTypes: ['core'] },
+  },
+  {
+    name: 'policy-is-pure',
+    severity: 'error',
+    from: { path: '^node/policy/' },
+    to: { path: '^(node/(?!policy/)|gateway/)' },
+  },
+  { name: 'gateway-knows-no-node', severity: 'error', from: { path: '^gateway/' }, to: { path: '^node/' } },
+  {
+    name: 'client-knows-protocol-only',
+    severity: 'error',
+    from: { path: '^gateway/client/' },
+    to: { path: '^gateway/(?!client/)' },
+  },
+  {
+    name: 'only-main-and-cli-import-gateway',
+    severity: 'error',
+    from: { path: '^node/', pathNot: '^node/(main\\.ts|cli/)' },
+    to: { path: '^gateway/', pathNot: '^gateway/port\\.ts$' },
+  },
+  {
+    name: 'nothing-imports-tests',
+    severity: 'error',
+    from: { path: '^(protocol|node|gateway|scripts)/' },
+    to: { path: '^test/' },
+  },
+  {
+    name: 'libp2p-in-one-room',
+    severity: 'error',
+    from: { pathNot: '^(node/(transport|identity|gossip)|test)/' },
+    to: { path: 'node_modules/(@libp2p|libp2p|@multiformats)/' },
+  },
+  {
+    name: 'level-in-one-room',
+    severity: 'error',
+    from: { pathNot: '^(node/storage|test)/' },
+    to: { path: 'node_modules/(level|classic-level)/' },
+  },
+  {
+    name: 'fastify-in-one-room',
+    severity: 'error',
+    from: { pathNot: '^(gateway|test)/' },
+    to: { path: 'node_modules/(fastify|@fastify)/' },
+  },
+  ...floorRules,
+];
+
+const planted = process.argv.indexOf('--planted');
+const places = ['protocol', 'node', 'gateway', ...(planted > 0 ? process.argv.slice(planted + 1) : [])];
+const { output } = await cruise(places, {
+  ruleSet: { forbidden: rules },
+  validate: true,
+  parser: 'swc',
+  doNotFollow: { path: 'node_modules' },
+  tsPreCompilationDeps: true,
+  enhancedResolveOptions: {
+    extensions: ['.ts', '.js'],
+    exportsFields: ['exports'],
+    conditionNames: ['import', 'node', 'default'],
+  },
+} as never);
+if (typeof output === 'string') throw new Error(output);
+for (const violation of output.summary.violations) {
+  process.stdout.write(`${violation.rule.name}: ${violation.from} -> ${violation.to}\n`);
+}
+if (output.summary.totalCruised < MODULES_MIN) {
+  process.stdout.write(`only ${output.summary.totalCruised} modules were seen; at least ${MODULES_MIN} are there\n`);
+  process.exitCode = 1;
+}
+if (output.summary.error > 0) process.exitCode = 1;
