@@ -1,0 +1,28 @@
+// The small shapes that several message families share.
+import { type Static, Type } from 'typebox';
+import type { EpochId, Fence, JobId, MeshId, PeerId, Sha256 } from '../ids.ts';
+import type { Role } from '../state/rows.ts';
+
+const closed = { additionalProperties: false } as const;
+
+export const Text = (maxLength: number) => Type.String({ maxLength });
+export const Count = Type.Integer({ minimum: 0, maximum: Number.MAX_SAFE_INTEGER });
+export const PeerIdShape = Type.Unsafe<PeerId>(Type.String({ pattern: '^[0-9A-Za-z]{1,100}$' }));
+export const JobIdShape = Type.Unsafe<JobId>(Type.String({ pattern: '^j-[a-z2-7]{16}$' }));
+export const MeshIdShape = Type.Unsafe<MeshId>(Type.String({ pattern: '^[0-9a-f]{32}$' }));
+export const EpochIdShape = Type.Unsafe<EpochId>(Type.String({ pattern: '^[0-9a-f]{32}$' }));
+export const Sha256Shape = Type.Unsafe<Sha256>(Type.String({ pattern: '^[0-9a-f]{64}$' }));
+export const FenceShape = Type.Unsafe<Fence>(Type.String({ pattern: '^[0-9a-f]{32}\\.[1-9][0-9]{0,15}$' }));
+export const RoleShape = Type.Union([Type.Literal('worker'), Type.Literal('gateway'), Type.Literal('voter')]);
+export const RolesShape = Type.Unsafe<readonly Role[]>(Type.Array(RoleShape, { maxItems: 3 }));
+/** A node's attempts and grants are bounded, so that a heartbeat fits one gossip message. */
+export const fencesMax = 1024;
+export const Fences = Type.Array(FenceShape, { maxItems: fencesMax });
+export const Address = Text(1024);
+export const Addresses = Type.Array(Address, { maxItems: 16 });
+
+export const Located = Type.Object({ peerId: PeerIdShape, addresses: Addresses }, closed);
+/** A peer and the multiaddrs under which it may be dialled. */
+export type Located = Static<typeof Located>;
+
+export { closed };
