@@ -20,6 +20,8 @@ export const workMethods = {
   /** gateway → worker */
   grants: 'grants',
   cancel: 'cancel',
+  /** Asks for unbegun grants back, so that they can begin elsewhere; begun ones are left alone. */
+  recall: 'recall',
   logRead: 'log.read',
 } as const;
 
@@ -140,6 +142,11 @@ const Cancel = Type.Object({ fences: Fences, graceMs: Count }, closed);
 /** By fence, never by task. Answered with an empty body at once; the end is reported with `ended`. */
 export type Cancel = Static<typeof Cancel>;
 export const cancelCodec: Codec<Cancel> = codec('a cancel', Cancel);
+
+const Recall = Type.Object({ fences: Fences }, closed);
+/** Answered with an empty body; what is given back is reported with `ended`, reason `unbegun`. */
+export type Recall = Static<typeof Recall>;
+export const recallCodec: Codec<Recall> = codec('a recall', Recall);
 
 const Adopt = Type.Object({ incarnation: Count, fences: Fences }, closed);
 export type Adopt = Static<typeof Adopt>;

@@ -1,0 +1,148 @@
+// The live queue, indexed in memory: every job that has not ended, in the order in which its tasks go out.
+// Every gateway keeps it, so that a new leader starts with it and any gateway can say why a job waits.
+import { type JobId, makeFence, type PeerId } from '../../protocol/ids.ts';
+import type { Command } from '../../protocol/state/command.ts';
+import { headOf } from '../../protocol/state/queue.ts';
+import { type JobRow, keys, type ProgressRow } from '../../protocol/state/rows.ts';
+import type { AppliedEntry, ReplicatedLog } from '../consensus/log.ts';
+import type { OpenJob } from '../policy/placement.ts';
+
+export interface LiveJob {
+  readonly job: JobRow;
+  readonly progress: ProgressRow;
+  /** Wall time since when tasks of it wait without one of it running. */
+  readonly waitingSince: number;
+}
+
+/** The jobs of one priority: those with tasks that came back stand before the others. */
+interface Rank {
+  readonly returned: Map<JobId, LiveJob>;
+  readonly fresh: Map<JobId, LiveJob>;
+}
+
+export class LiveJobs {
+  readonly #log: Pick<ReplicatedLog, 'view' | 'scan'>;
+  readonly #jobs = new Map<JobId, LiveJob>();
+  readonly #ranks = new Map<number, Rank>();
+  #priorities: number[] = [];
+
+  constructor(log: Pick<ReplicatedLog, 'view' | 'scan'>) {
+    this.#log = log;
+  }
+
+  /** Reads all live jobs in order of arrival: once, at start. */
+  async load(): Promise<void> {
+    const found: { jobId: JobId; index: number }[] = [];
+    for await (const [key, row] of this.#log.scan<{ readonly index: number }>('live/')) {
+      found.push({ jobId: key.slice('live/'.length) as JobId, index: row.index });
+    }
+    for (const { jobId } of found.sort((a, b) => a.index - b.index)) this.refresh(jobId);
+  }
+
+  /** Takes over what the applied entries changed. */
+  onApplied(entries: readonly AppliedEntry[]): void {
+    const touched = new Set<JobId>();
+    for (const entry of entries) {
+      if (entry.outcome.kind !== 'done') continue;
+      for (const event of entry.events) if (event.jobId !== null) touched.add(event.jobId);
+      const jobId = jobOf(entry.command);
+      if (jobId !== undefined) touched.add(jobId);
+    }
+    for (const jobId of touched) this.refresh(jobId);
+  }
+
+  refresh(jobId: JobId): void {
+    const job = this.#log.view.get(keys.job(jobId));
+    const progress = this.#log.view.get(keys.progress(jobId));
+    const before = this.#jobs.get(jobId);
+    if (job === undefined || progress === undefined || progress.finishedAt !== null) {
+      if (before !== undefined) this.#forget(before);
+      return;
+    }
+    const live: LiveJob = { job, progress, waitingSince: waitingSince(job, progress, before) };
+    this.#jobs.set(jobId, live);
+    this.#file(live);
+  }
+
+  #forget(live: LiveJob): void {
+    this.#jobs.delete(live.job.jobId);
+    const rank = this.#ranks.get(live.job.spec.priority ?? 0);
+    rank?.returned.delete(live.job.jobId);
+    rank?.fresh.delete(live.job.jobId);
+  }
+
+  #file(live: LiveJob): void {
+    const { jobId } = live.job;
+    const rank = this.#rank(live.job.spec.priority ?? 0);
+    const returned = live.progress.returned.length > 0;
+    const queued = live.progress.counts.queued > 0;
+    // A Map keeps the place of a key that is set again, so a job keeps its turn while it is worked on.
+    if (queued && returned) rank.returned.set(jobId, live);
+    else rank.returned.delete(jobId);
+    if (queued && !returned) rank.fresh.set(jobId, live);
+    else rank.fresh.delete(jobId);
+  }
+
+  #rank(priority: number): Rank {
+    const known = this.#ranks.get(priority);
+    if (known !== undefined) return known;
+    const rank: Rank = { returned: new Map(), fresh: new Map() };
+    this.#ranks.set(priority, rank);
+    this.#priorities = [...this.#ranks.keys()].sort((a, b) => b - a);
+    return rank;
+  }
+
+  get(jobId: JobId): LiveJob | undefined {
+    return this.#jobs.get(jobId);
+  }
+
+  all(): Iterable<LiveJob> {
+    return this.#jobs.values();
+  }
+
+  /** The queue in order, foremost first. */
+  *queued(): Iterable<LiveJob> {
+    for (const priority of this.#priorities) {
+      const rank = this.#ranks.get(priority);
+      if (rank === undefined) continue;
+      yield* rank.returned.values();
+      yield* rank.fresh.values();
+    }
+  }
+
+  /** The head of the queue: at most `most` tasks. */
+  window(most: number): readonly OpenJob[] {
+    const open: OpenJob[] = [];
+    let tasks = 0;
+    for (const { job, progress } of this.queued()) {
+      if (tasks >= most) break;
+      const allowance = (job.spec.maxParallel ?? Number.POSITIVE_INFINITY) - progress.counts.running;
+      if (allowance <= 0) continue;
+      const head = headOf(progress, job.taskCount, Math.min(most - tasks, allowance));
+      open.push({ jobId: job.jobId, needs: job.spec.needs, allowance, head });
+      tasks += head.length;
+    }
+    return open;
+  }
+}
+
+function waitingSince(job: JobRow, progress: ProgressRow, before: LiveJob | undefined): number {
+  const waits = progress.counts.running === 0;
+  if (before === undefined) return progress.startedAt ?? job.submittedAt;
+  return waits && before.progress.counts.running === 0
+    ? before.waitingSince
+    : Math.max(before.waitingSince, job.submittedAt);
+}
+
+function jobOf(command: Command): JobId | undefined {
+  return 'jobId' in command ? command.jobId : undefined;
+}
+
+/** The fences of a peer's open grants, as the applied rows have them. */
+export function fencesOf(log: Pick<ReplicatedLog, 'view' | 'status'>, peerId: PeerId) {
+  const { epochId } = log.status();
+  return (log.view.get(keys.holds(peerId))?.grants ?? []).map((hold) => ({
+    ...hold,
+    fence: makeFence(epochId, hold.index),
+  }));
+}

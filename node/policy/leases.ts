@@ -1,0 +1,71 @@
+// Who holds a lease: the leader's memory of when it last heard each worker, judged on a clock that counts suspend.
+// Pure: time comes in. Lost with the leadership, and re-armed in full by the next leader.
+import type { Fence, PeerId } from '../../protocol/ids.ts';
+
+export interface Lease {
+  readonly incarnation: number;
+  /** Clock.uptime() when a heartbeat of this incarnation was last heard, or when the lease was re-armed. */
+  readonly heardAtMs: number;
+  /** Fences that the worker said it had begun. */
+  readonly begun: readonly Fence[];
+  /** `dead` was proposed: this incarnation is answered no more. */
+  readonly condemned: boolean;
+}
+
+export class Leases {
+  readonly #leases = new Map<PeerId, Lease>();
+  #lastPassMs: number | undefined;
+
+  /** Every lease in full, as after an election; nothing timed by the last leader is trusted. */
+  rearm(living: readonly { readonly peerId: PeerId; readonly incarnation: number }[], nowMs: number): void {
+    const before = new Map(this.#leases);
+    this.#leases.clear();
+    for (const { peerId, incarnation } of living) {
+      const known = before.get(peerId);
+      const begun = known?.incarnation === incarnation ? known.begun : [];
+      this.#leases.set(peerId, { incarnation, heardAtMs: nowMs, begun, condemned: false });
+    }
+    this.#lastPassMs = nowMs;
+  }
+
+  /** @returns whether the heartbeat may be answered. */
+  heard(peerId: PeerId, incarnation: number, begun: readonly Fence[], nowMs: number): boolean {
+    const known = this.#leases.get(peerId);
+    if (known !== undefined && known.incarnation > incarnation) return false;
+    if (known?.incarnation === incarnation && known.condemned) return false;
+    this.#leases.set(peerId, { incarnation, heardAtMs: nowMs, begun, condemned: false });
+    return true;
+  }
+
+  /** From proposing its death on, an incarnation is never answered again. */
+  condemn(peerId: PeerId): void {
+    const known = this.#leases.get(peerId);
+    if (known !== undefined) this.#leases.set(peerId, { ...known, condemned: true });
+  }
+
+  forget(peerId: PeerId): void {
+    this.#leases.delete(peerId);
+  }
+
+  get(peerId: PeerId): Lease | undefined {
+    return this.#leases.get(peerId);
+  }
+
+  /**
+   * Those whose lease has run out. Undefined where the leader itself was stopped since its last pass (more than a quarter
+   * of a lease): it has to re-arm before it judges anyone.
+   */
+  expired(leaseMs: number, nowMs: number): readonly { readonly peerId: PeerId; readonly lease: Lease }[] | undefined {
+    const stalled = this.#lastPassMs !== undefined && nowMs - this.#lastPassMs > leaseMs / 4;
+    this.#lastPassMs = nowMs;
+    if (stalled) return undefined;
+    return Array.from(this.#leases, ([peerId, lease]) => ({ peerId, lease })).filter(
+      ({ lease }) => !lease.condemned && nowMs - lease.heardAtMs > leaseMs,
+    );
+  }
+
+  leftMs(peerId: PeerId, leaseMs: number, nowMs: number): number | null {
+    const lease = this.#leases.get(peerId);
+    return lease === undefined ? null : Math.max(0, lease.heardAtMs + leaseMs - nowMs);
+  }
+}

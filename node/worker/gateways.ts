@@ -1,0 +1,51 @@
+// The gateways that a worker knows, and calls to whichever of them answers. The one that answered last is asked first.
+import { SkeinError } from '../../protocol/errors.ts';
+import type { PeerId } from '../../protocol/ids.ts';
+import type { Channel, Transport } from '../transport/port.ts';
+
+/** Another gateway may do better where this one could not be reached or cannot judge. */
+const elsewhere = new Set(['unreachable', 'no-answer', 'no-leader', 'no-quorum', 'too-busy', 'internal-error']);
+
+export class Gateways {
+  readonly #transport: Pick<Transport, 'call' | 'keep' | 'self'>;
+  #peers: readonly PeerId[] = [];
+
+  constructor(transport: Pick<Transport, 'call' | 'keep' | 'self'>) {
+    this.#transport = transport;
+  }
+
+  get peers(): readonly PeerId[] {
+    return this.#peers;
+  }
+
+  /** Replaces the list and keeps a connection to each. */
+  update(gateways: readonly { readonly peerId: PeerId; readonly addresses: readonly string[] }[]): void {
+    if (gateways.length === 0) return;
+    const known = new Set(gateways.map((gateway) => gateway.peerId));
+    this.#peers = [...this.#peers.filter((peer) => known.delete(peer)), ...known];
+    for (const { peerId, addresses } of gateways) {
+      if (peerId !== this.#transport.self) this.#transport.keep(peerId, addresses);
+    }
+  }
+
+  /** Asks one after the other. Fails with the last failure, or with `unreachable` where no gateway is known. */
+  async call(
+    channel: Channel,
+    method: string,
+    body: Uint8Array,
+    options: { readonly timeoutMs: number; readonly signal: AbortSignal },
+  ): Promise<Uint8Array> {
+    let failure: unknown = new SkeinError('unreachable', 'no gateway is known');
+    for (const peer of this.#peers) {
+      try {
+        const answer = await this.#transport.call(peer, channel, method, body, options);
+        if (peer !== this.#peers[0]) this.#peers = [peer, ...this.#peers.filter((other) => other !== peer)];
+        return answer;
+      } catch (error) {
+        if (!(error instanceof SkeinError) || !elsewhere.has(error.code) || options.signal.aborted) throw error;
+        failure = error;
+      }
+    }
+    throw failure;
+  }
+}
