@@ -122,3 +122,10 @@ export function taskCount(spec: JobSpec): number {
   if ('range' in spec.items) return spec.items.range.to - spec.items.range.from + 1;
   return spec.items.manifest.count;
 }
+
+/** The item of task `n` (from 1) where the spec alone says it; a manifest's entries come from its blob. */
+export function entryOf(spec: JobSpec, n: number): ItemEntry | undefined {
+  if (spec.items === undefined || 'manifest' in spec.items) return undefined;
+  if ('list' in spec.items) return { item: spec.items.list[n - 1] };
+  return { item: spec.items.range.from + n - 1 };
+}
