@@ -1,0 +1,492 @@
+// The blobs of one node as files named by their hash. A blob is written under a temporary name and fsynced before it gets
+// its own, so what has a blob's name is whole. One process has the folder to itself (the data folder's lock).
+import { createHash } from 'node:crypto';
+import { constants, renameSync, statSync } from 'node:fs';
+import {
+  chmod,
+  copyFile,
+  type FileHandle,
+  link,
+  mkdir,
+  open,
+  readdir,
+  rename,
+  rm,
+  stat,
+  utimes,
+  writeFile,
+} from 'node:fs/promises';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { SkeinError } from '../../protocol/errors.ts';
+import { isSha256, type Sha256 } from '../../protocol/ids.ts';
+import type { Clock } from '../../protocol/time.ts';
+import { chunkMaxBytes } from '../../protocol/wire/blob.ts';
+import { DiskReserve, diskError, FolderSync, ifThere, onDisk, systemCode } from './disk.ts';
+import type { BlobStat, BlobStore, Faults } from './port.ts';
+import { hashFile, pour } from './pour.ts';
+import { mismatch, Uploads } from './uploads.ts';
+
+/** How exactly "last used" is kept: a blob seen within this time is not touched again. */
+const TOUCH_MS = 60_000;
+const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK, COPYFILE_EXCL, COPYFILE_FICLONE } = constants;
+
+export interface FileBlobStoreDeps {
+  readonly clock: Clock;
+  readonly faults?: Faults;
+}
+
+export interface FileBlobStoreOptions {
+  /** Made where it is missing. Attempts' folders must be on the same disk for `adopt` to be free of copying. */
+  readonly folder: string;
+  /** The part of the disk that blobs leave free, 0 to 1: 0.1 on a gateway, whose log needs it; 0 on a worker. */
+  readonly reserve: number;
+}
+
+export class FileBlobStore implements BlobStore {
+  readonly #clock: Clock;
+  readonly #faults: Faults | undefined;
+  readonly #blobs: string;
+  readonly #temporary: string;
+  readonly #uploadFolder: string;
+  readonly #reserve: DiskReserve;
+  readonly #folders = new FolderSync();
+  readonly #uploads: Uploads;
+  readonly #made = new Map<string, Promise<void>>();
+  #names = 0;
+  #usage: { count: number; bytes: number } | undefined;
+
+  constructor(deps: FileBlobStoreDeps, options: FileBlobStoreOptions) {
+    this.#clock = deps.clock;
+    this.#faults = deps.faults;
+    this.#blobs = join(options.folder, 'blobs');
+    this.#temporary = join(this.#blobs, 'tmp');
+    this.#uploadFolder = join(this.#blobs, 'uploads');
+    this.#reserve = new DiskReserve(this.#blobs, options.reserve, deps.clock);
+    this.#uploads = new Uploads(
+      {
+        clock: deps.clock,
+        reserve: this.#reserve,
+        publish: (path, blob) => this.#publish(path, blob),
+        sync: (handle) => this.#fsync(handle),
+      },
+      this.#uploadFolder,
+    );
+  }
+
+  async start(): Promise<void> {
+    // Whatever a killed process was writing; its name says nothing about what is in it.
+    await onDisk('clearing temporary files', rm(this.#temporary, { recursive: true, force: true }));
+    await onDisk('making the folder of blobs', mkdir(this.#temporary, { recursive: true, mode: 0o700 }));
+    await onDisk('making the folder of uploads', mkdir(this.#uploadFolder, { recursive: true, mode: 0o700 }));
+    await this.#folders.sync(join(this.#blobs, '..'));
+    await this.#folders.sync(this.#blobs);
+  }
+
+  async stat(sha256: Sha256): Promise<BlobStat | undefined> {
+    const found = await ifThere('looking for a blob', stat(this.#path(sha256)));
+    if (found === undefined) return undefined;
+    const touched = await this.#touch(sha256, found.mtimeMs);
+    if (!touched) return undefined;
+    // Seen is not yet durable: its folder's fsync may still be under way, or was cut off by a kill.
+    await this.#folders.sync(this.#folderOf(sha256));
+    return { sha256, sizeBytes: found.size };
+  }
+
+  async put(
+    source: AsyncIterable<Uint8Array>,
+    expect: { sha256?: Sha256; maxBytes?: number },
+    signal?: AbortSignal,
+  ): Promise<BlobStat> {
+    const here = expect.sha256 === undefined ? undefined : await this.stat(expect.sha256);
+    if (here !== undefined) return here;
+    return this.#throughTemporary(async (path) => {
+      const handle = await onDisk('making a temporary file', open(path, 'wx', 0o600));
+      try {
+        const hash = createHash('sha256');
+        const maxBytes = expect.maxBytes ?? Number.POSITIVE_INFINITY;
+        const sizeBytes = await pour(source, { handle, position: 0, hash, reserve: this.#reserve, maxBytes }, signal);
+        const sha256 = hash.digest('hex') as Sha256;
+        if (expect.sha256 !== undefined && sha256 !== expect.sha256) throw mismatch(expect.sha256);
+        await this.#setUsed(handle);
+        await this.#fsync(handle);
+        return { sha256, sizeBytes };
+      } finally {
+        await handle.close();
+      }
+    });
+  }
+
+  async adopt(path: string, options: { readonly keepSource: boolean }): Promise<BlobStat> {
+    const handle = await openRegular(path);
+    try {
+      if (options.keepSource) return await this.#copyIn(path);
+      const blob = await this.#hashFinal(path, handle);
+      const here = await this.stat(blob.sha256);
+      if (here !== undefined) return here;
+      // Another name of the file, out of our sight, would let it change after it was hashed.
+      const { nlink } = await onDisk('looking at a file', handle.stat());
+      const linked = nlink === 1 && (await this.#linkIn(path, handle, blob));
+      return linked ? blob : await this.#copyIn(path);
+    } finally {
+      await handle.close();
+    }
+  }
+
+  async read(sha256: Sha256, range?: { readonly offset: number; readonly sizeBytes: number }): Promise<Readable> {
+    const { handle, size } = await this.#open(sha256, range);
+    const offset = range?.offset ?? 0;
+    const sizeBytes = range?.sizeBytes ?? size;
+    if (sizeBytes === 0) {
+      await handle.close();
+      return Readable.from([]);
+    }
+    return handle.createReadStream({ start: offset, end: offset + sizeBytes - 1, highWaterMark: chunkMaxBytes });
+  }
+
+  async chunk(sha256: Sha256, offset: number, maxBytes: number): Promise<Uint8Array> {
+    const { handle, size } = await this.#open(sha256, { offset, sizeBytes: 0 });
+    try {
+      return await readSpan(handle, offset, Math.min(maxBytes, chunkMaxBytes, size - offset));
+    } finally {
+      await handle.close();
+    }
+  }
+
+  async place(
+    sha256: Sha256,
+    path: string,
+    options: { readonly mode: number; readonly offset?: number; readonly sizeBytes?: number },
+  ): Promise<void> {
+    try {
+      if (options.offset === undefined && options.sizeBytes === undefined) await this.#placeWhole(sha256, path);
+      else await this.#placeSpan(sha256, path, options);
+      await onDisk('setting the mode of a file', chmod(path, options.mode));
+    } catch (error) {
+      if (systemCode(error) === 'EEXIST') throw new SkeinError('state-conflict', `there is something at ${path}`);
+      throw diskError(`placing ${path}`, error);
+    }
+  }
+
+  uploadOffset(sha256: Sha256): Promise<number> {
+    return this.#uploads.offset(sha256);
+  }
+
+  async uploadAppend(
+    sha256: Sha256,
+    offset: number,
+    totalBytes: number,
+    source: AsyncIterable<Uint8Array>,
+    signal?: AbortSignal,
+  ): Promise<{ readonly offset: number; readonly done: boolean }> {
+    const here = await this.stat(sha256);
+    if (here !== undefined) return { offset: here.sizeBytes, done: true };
+    return this.#uploads.append({ sha256, offset, totalBytes }, source, signal);
+  }
+
+  expireUploads(unusedSince: number): Promise<number> {
+    return this.#uploads.expire(unusedSince);
+  }
+
+  async *list(): AsyncIterable<BlobStat & { readonly usedAt: number }> {
+    const seen = { count: 0, bytes: 0 };
+    for (const prefix of await onDisk('listing blobs', readdir(this.#blobs))) {
+      if (!/^[0-9a-f]{2}$/.test(prefix)) continue;
+      const folder = join(this.#blobs, prefix);
+      for (const name of await onDisk('listing blobs', readdir(folder))) {
+        if (!isSha256(name)) continue;
+        const found = await ifThere('looking at a blob', stat(join(folder, name)));
+        if (found === undefined) continue;
+        seen.count++;
+        seen.bytes += found.size;
+        yield { sha256: name, sizeBytes: found.size, usedAt: found.mtimeMs };
+      }
+    }
+    this.#usage = seen;
+  }
+
+  async remove(sha256: Sha256, options?: { readonly unusedSince: number }): Promise<boolean> {
+    const path = this.#path(sha256);
+    const dropped = this.#newTemporary();
+    try {
+      // Both in one turn: a `stat` that answers "it is here" has touched the blob before, or finds it gone after.
+      const found = statSync(path);
+      if (options !== undefined && found.mtimeMs >= options.unusedSince) return false;
+      renameSync(path, dropped);
+      this.#count(-1, -found.size);
+    } catch (error) {
+      if (systemCode(error) === 'ENOENT') return false;
+      throw diskError('removing a blob', error);
+    }
+    await onDisk('removing a blob', rm(dropped));
+    return true;
+  }
+
+  async evict(
+    maxBytes: number,
+    keep: ReadonlySet<Sha256>,
+  ): Promise<{ readonly count: number; readonly bytes: number }> {
+    const found: (BlobStat & { readonly usedAt: number })[] = [];
+    for await (const blob of this.list()) found.push(blob);
+    found.sort((a, b) => a.usedAt - b.usedAt);
+    let over = found.reduce((sum, blob) => sum + blob.sizeBytes, 0) - maxBytes;
+    const gone = { count: 0, bytes: 0 };
+    for (const { sha256, sizeBytes, usedAt } of found) {
+      if (over <= 0) break;
+      if (keep.has(sha256) || !(await this.remove(sha256, { unusedSince: usedAt + 1 }))) continue;
+      over -= sizeBytes;
+      gone.count++;
+      gone.bytes += sizeBytes;
+    }
+    return gone;
+  }
+
+  async usage(): Promise<{ readonly count: number; readonly bytes: number }> {
+    if (this.#usage === undefined) for await (const _ of this.list());
+    return { ...(this.#usage ?? { count: 0, bytes: 0 }) };
+  }
+
+  #folderOf(sha256: Sha256): string {
+    return join(this.#blobs, sha256.slice(0, 2));
+  }
+
+  #path(sha256: Sha256): string {
+    return join(this.#folderOf(sha256), sha256);
+  }
+
+  #newTemporary(): string {
+    return join(this.#temporary, String(++this.#names));
+  }
+
+  async #throughTemporary(write: (path: string) => Promise<BlobStat>): Promise<BlobStat> {
+    const path = this.#newTemporary();
+    try {
+      const blob = await write(path);
+      await this.#publish(path, blob);
+      return blob;
+    } catch (error) {
+      await rm(path, { force: true });
+      throw error;
+    }
+  }
+
+  /** Copies a file that stays another's: by reflink where the disk can. */
+  #copyIn(path: string): Promise<BlobStat> {
+    return this.#throughTemporary(async (temporary) => {
+      const { size } = await onDisk('looking at a file', stat(path));
+      await this.#reserve.take(size);
+      await onDisk('copying a file in', copyFile(path, temporary, COPYFILE_EXCL | COPYFILE_FICLONE));
+      await onDisk('copying a file in', chmod(temporary, 0o600));
+      const handle = await onDisk('opening a copy', open(temporary, 'r+'));
+      try {
+        await this.#setUsed(handle);
+        const synced = this.#fsync(handle);
+        synced.catch(() => undefined); // met below
+        const hash = createHash('sha256');
+        const sizeBytes = await hashFile(handle, hash, size);
+        await synced;
+        return { sha256: hash.digest('hex') as Sha256, sizeBytes };
+      } finally {
+        await handle.close();
+      }
+    });
+  }
+
+  /** Hashes a file that nobody writes to any more; it goes to disk meanwhile. */
+  async #hashFinal(path: string, handle: FileHandle): Promise<BlobStat> {
+    const before = await onDisk('looking at a file', handle.stat());
+    const synced = this.#fsync(handle);
+    synced.catch(() => undefined); // met below
+    const hash = createHash('sha256');
+    const sizeBytes = await hashFile(handle, hash, before.size);
+    await synced;
+    const after = await onDisk('looking at a file', handle.stat());
+    if (after.mtimeMs !== before.mtimeMs || sizeBytes !== before.size) throw unreadable(path, 'it changed meanwhile');
+    return { sha256: hash.digest('hex') as Sha256, sizeBytes };
+  }
+
+  /**
+   * Gives the file a second name, its blob's. The first stays until the attempt's folder goes: a node killed half way
+   * through an attempt's outputs finds them all again. @returns false where disk or owner do not allow it
+   */
+  async #linkIn(path: string, handle: FileHandle, blob: BlobStat): Promise<boolean> {
+    const folder = await this.#makeFolder(blob.sha256);
+    await this.#faults?.reach('blob.rename.before');
+    this.#folders.changed(folder);
+    try {
+      await this.#setUsed(handle);
+      await link(path, this.#path(blob.sha256));
+    } catch (error) {
+      if (error instanceof SkeinError || systemCode(error) !== 'EEXIST') return false;
+    }
+    await this.#published(folder, blob.sizeBytes);
+    return true;
+  }
+
+  async #publish(path: string, blob: BlobStat): Promise<void> {
+    const folder = await this.#makeFolder(blob.sha256);
+    await this.#faults?.reach('blob.rename.before');
+    this.#folders.changed(folder);
+    await onDisk('naming a blob', rename(path, this.#path(blob.sha256)));
+    await this.#published(folder, blob.sizeBytes);
+  }
+
+  async #published(folder: string, sizeBytes: number): Promise<void> {
+    this.#folders.changed(folder);
+    this.#count(1, sizeBytes);
+    await this.#faults?.reach('blob.rename.after');
+    await this.#folders.sync(folder);
+    await this.#faults?.reach('blob.folder.after');
+  }
+
+  #count(blobs: number, bytes: number): void {
+    if (this.#usage === undefined) return;
+    this.#usage.count += blobs;
+    this.#usage.bytes += bytes;
+  }
+
+  async #makeFolder(sha256: Sha256): Promise<string> {
+    const folder = this.#folderOf(sha256);
+    let made = this.#made.get(folder);
+    if (made === undefined) {
+      made = this.#makeDurableFolder(folder);
+      this.#made.set(folder, made);
+      made.catch(() => this.#made.delete(folder));
+    }
+    await made;
+    return folder;
+  }
+
+  async #makeDurableFolder(folder: string): Promise<void> {
+    this.#folders.changed(this.#blobs);
+    const first = await onDisk('making a folder of blobs', mkdir(folder, { recursive: true, mode: 0o700 }));
+    if (first !== undefined) this.#folders.changed(this.#blobs);
+    await this.#folders.sync(this.#blobs);
+  }
+
+  async #fsync(handle: FileHandle): Promise<void> {
+    await this.#faults?.reach('blob.fsync.before');
+    await onDisk('making a blob durable', handle.sync());
+    await this.#faults?.reach('blob.fsync.after');
+  }
+
+  #setUsed(handle: FileHandle): Promise<void> {
+    const seconds = this.#clock.now() / 1000;
+    return onDisk('noting the time of use', handle.utimes(seconds, seconds));
+  }
+
+  /** @returns false where the blob went meanwhile */
+  async #touch(sha256: Sha256, usedAt: number): Promise<boolean> {
+    const now = this.#clock.now();
+    if (Math.abs(now - usedAt) <= TOUCH_MS) return true;
+    const done = await ifThere(
+      'noting the time of use',
+      utimes(this.#path(sha256), now / 1000, now / 1000).then(() => true),
+    );
+    return done ?? false;
+  }
+
+  /** Opened for reading, touched, the range judged. */
+  async #open(
+    sha256: Sha256,
+    range: { readonly offset: number; readonly sizeBytes: number } | undefined,
+  ): Promise<{ handle: FileHandle; size: number }> {
+    const handle = await ifThere('opening a blob', open(this.#path(sha256), 'r'));
+    if (handle === undefined) throw notHere(sha256);
+    try {
+      const { size, mtimeMs } = await onDisk('looking at a blob', handle.stat());
+      await this.#touch(sha256, mtimeMs);
+      if (range !== undefined) judgeRange(sha256, size, range);
+      return { handle, size };
+    } catch (error) {
+      await handle.close();
+      throw error;
+    }
+  }
+
+  async #placeWhole(sha256: Sha256, path: string): Promise<void> {
+    const found = await this.stat(sha256);
+    if (found === undefined) throw notHere(sha256);
+    await copyFile(this.#path(sha256), path, COPYFILE_EXCL | COPYFILE_FICLONE);
+  }
+
+  async #placeSpan(
+    sha256: Sha256,
+    path: string,
+    span: { readonly offset?: number; readonly sizeBytes?: number },
+  ): Promise<void> {
+    const offset = span.offset ?? 0;
+    const { handle, size } = await this.#open(sha256, { offset, sizeBytes: span.sizeBytes ?? 0 });
+    try {
+      const end = offset + (span.sizeBytes ?? size - offset);
+      const target = await open(path, 'wx', 0o600);
+      try {
+        for (let at = offset; at < end; at += chunkMaxBytes) {
+          await writeFile(target, await readSpan(handle, at, Math.min(chunkMaxBytes, end - at)));
+        }
+      } catch (error) {
+        await rm(path, { force: true });
+        throw error;
+      } finally {
+        await target.close();
+      }
+    } finally {
+      await handle.close();
+    }
+  }
+}
+
+async function openRegular(path: string): Promise<FileHandle> {
+  const handle = await openReadable(path);
+  const found = await onDisk('looking at a file', handle.stat());
+  if (found.isFile()) return handle;
+  await handle.close();
+  throw unreadable(path, 'it is no regular file');
+}
+
+async function openReadable(path: string): Promise<FileHandle> {
+  // Not through a link, and not waiting for the writer of a pipe.
+  const flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK;
+  try {
+    return await open(path, flags);
+  } catch (error) {
+    const code = systemCode(error);
+    if (code === 'ENOENT') throw new SkeinError('file-missing', `there is no ${path}`);
+    if (code !== 'EACCES') throw unreadable(path, String(error));
+  }
+  try {
+    // A script may have taken the right to read from its own output.
+    await chmod(path, 0o600);
+    return await open(path, flags);
+  } catch (error) {
+    throw unreadable(path, String(error));
+  }
+}
+
+function unreadable(path: string, why: string): SkeinError {
+  return new SkeinError('file-unreadable', `${path} cannot be taken over: ${why}`);
+}
+
+export function notHere(sha256: Sha256): SkeinError {
+  return new SkeinError('not-found', `the blob ${sha256} is not here`);
+}
+
+export function judgeRange(sha256: Sha256, size: number, range: { offset: number; sizeBytes: number }): void {
+  if (range.offset >= 0 && range.sizeBytes >= 0 && range.offset + range.sizeBytes <= size) return;
+  throw new SkeinError(
+    'range-not-satisfiable',
+    `${range.sizeBytes} bytes from ${range.offset} lie outside the ${size} bytes of the blob ${sha256}`,
+    { extra: { sizeBytes: size } },
+  );
+}
+
+async function readSpan(handle: FileHandle, offset: number, sizeBytes: number): Promise<Uint8Array> {
+  const bytes = Buffer.allocUnsafeSlow(sizeBytes);
+  let done = 0;
+  while (done < sizeBytes) {
+    const { bytesRead } = await onDisk('reading a blob', handle.read(bytes, done, sizeBytes - done, offset + done));
+    if (bytesRead === 0) throw new SkeinError('folder-unusable', 'a blob is shorter than it was');
+    done += bytesRead;
+  }
+  return bytes;
+}

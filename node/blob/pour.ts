@@ -1,0 +1,113 @@
+// Streams: bytes from a source into a file, hashed on the way, and the hash of a file that is there already.
+import type { Hash } from 'node:crypto';
+import type { FileHandle } from 'node:fs/promises';
+import { Readable } from 'node:stream';
+import { SkeinError } from '../../protocol/errors.ts';
+import { type DiskReserve, onDisk } from './disk.ts';
+
+const WRITE_BYTES = 256 * 1024;
+
+export interface Sink {
+  readonly handle: FileHandle;
+  readonly position: number;
+  readonly hash: Hash;
+  readonly reserve: DiskReserve;
+  readonly maxBytes: number;
+}
+
+/**
+ * Writes all of `source`; one write is under way while the next bytes come in. When it fails, nothing is under way any more.
+ * Fails with `too-large`, `disk-full`, or as the source failed. @returns bytes written
+ */
+export async function pour(source: AsyncIterable<Uint8Array>, sink: Sink, signal?: AbortSignal): Promise<number> {
+  let total = 0;
+  let gathered: Uint8Array[] = [];
+  let gatheredBytes = 0;
+  let writing: Promise<void> = Promise.resolve();
+  const flush = async (): Promise<void> => {
+    const bytes = gathered.length === 1 ? (gathered[0] as Uint8Array) : Buffer.concat(gathered);
+    const position = sink.position + total - gatheredBytes;
+    gathered = [];
+    gatheredBytes = 0;
+    await writing;
+    await sink.reserve.take(bytes.length);
+    writing = writeAll(sink.handle, bytes, position);
+    // The failure is met at the next flush; until then nobody listens.
+    writing.catch(() => undefined);
+  };
+  try {
+    for await (const chunk of abortable(source, signal)) {
+      total += chunk.length;
+      if (total > sink.maxBytes) throw new SkeinError('too-large', `more than ${sink.maxBytes} bytes came`);
+      sink.hash.update(chunk);
+      gathered.push(chunk);
+      gatheredBytes += chunk.length;
+      if (gatheredBytes >= WRITE_BYTES) await flush();
+    }
+    if (gatheredBytes > 0) await flush();
+  } finally {
+    await writing;
+  }
+  return total;
+}
+
+async function writeAll(handle: FileHandle, bytes: Uint8Array, position: number): Promise<void> {
+  for (let done = 0; done < bytes.length; ) {
+    const { bytesWritten } = await onDisk(
+      'writing a blob',
+      handle.write(bytes, done, bytes.length - done, position + done),
+    );
+    done += bytesWritten;
+  }
+}
+
+/** Hashes a file from its start, reading ahead by one buffer. @returns bytes read */
+export async function hashFile(handle: FileHandle, hash: Hash, sizeHint: number): Promise<number> {
+  const length = Math.min(Math.max(sizeHint, 1), WRITE_BYTES);
+  let current = Buffer.allocUnsafeSlow(length);
+  let ahead = Buffer.allocUnsafeSlow(sizeHint > length ? length : 1);
+  let total = 0;
+  let reading = handle.read(current, 0, current.length, 0);
+  for (;;) {
+    const { bytesRead } = await onDisk('reading a file', reading);
+    if (bytesRead === 0) return total;
+    total += bytesRead;
+    reading = handle.read(ahead, 0, ahead.length, total);
+    reading.catch(() => undefined); // met at the next turn
+    hash.update(current.subarray(0, bytesRead));
+    [current, ahead] = [ahead, current];
+  }
+}
+
+/** Goes through `source` and stops at once when the signal fires, also while the source is silent. */
+export async function* abortable<T>(source: AsyncIterable<T>, signal?: AbortSignal): AsyncGenerator<T> {
+  if (signal === undefined) {
+    yield* source;
+    return;
+  }
+  const iterator = source[Symbol.asyncIterator]();
+  // One listener for all turns: racing each turn with one promise would keep every turn's memory until the end.
+  let giveUp: (reason: unknown) => void = () => undefined;
+  const onAbort = (): void => giveUp(signal.reason);
+  signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    for (;;) {
+      signal.throwIfAborted();
+      const next = await new Promise<IteratorResult<T>>((resolve, reject) => {
+        giveUp = reject;
+        iterator.next().then(resolve, reject);
+      });
+      if (next.done === true) return;
+      yield next.value;
+    }
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+    close(source, iterator);
+  }
+}
+
+function close<T>(source: AsyncIterable<T>, iterator: AsyncIterator<T>): void {
+  if (source instanceof Readable) source.destroy();
+  // Not awaited: a generator that is waiting for its own source answers only after that.
+  iterator.return?.().then(undefined, () => undefined);
+}
