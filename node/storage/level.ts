@@ -1,0 +1,555 @@
+// The log, the rows and the node's own values in one LevelDB, as DESIGN.md section 5 has it. Every write is one synced
+// batch; after a failed one this class refuses all writes, waits for room, opens anew and checks what is there.
+import { assert, SkeinError } from '../../protocol/errors.ts';
+import { type Entry, FIRST_VOTER, NOBODY } from '../../protocol/raft/message.ts';
+import type { Clock } from '../../protocol/time.ts';
+import { BatchWriter, type Database, type Operation } from './batch-writer.ts';
+import {
+  EPOCH_KEY,
+  entryKey,
+  LAYOUT_KEY,
+  LAYOUT_VERSION,
+  LOCAL_PREFIX,
+  prefixRange,
+  rowsPrefix,
+  STATE_KEY,
+} from './keys.ts';
+import {
+  damaged,
+  exists,
+  hasMarker,
+  hasRoom,
+  makeFolder,
+  openDatabase,
+  storageError,
+  syncFolder,
+  witnessPath,
+  writeMarker,
+} from './level-folder.ts';
+import { decodeEntry, emptyState, entryKeys, type LogState, loadEntries } from './level-load.ts';
+import {
+  type Append,
+  type Epoch,
+  type Faults,
+  type Loaded,
+  type LogStorage,
+  noFaults,
+  type RowChange,
+  type RowsOptions,
+  type Snapshot,
+} from './port.ts';
+import { DamagedRecord, decodeRecord, encodeRecord } from './record.ts';
+import { type CachedRow, RowCache } from './row-cache.ts';
+import { parseHash, printHash, rowHash, shiftHash } from './state-hash.ts';
+import type { TermRuns } from './term-runs.ts';
+import { Witness } from './witness.ts';
+
+export interface LevelStorageOptions {
+  /** The node's data folder; made, for its owner alone, where it is missing. */
+  readonly folder: string;
+  readonly cacheBytes?: number;
+}
+
+const CACHE_BYTES = 32 * 1024 * 1024;
+const WITNESS_SYNC_MS = 1_000;
+const RETRY_MIN_MS = 200;
+const RETRY_MAX_MS = 2_000;
+const PAGE_ROWS = 500;
+
+/** All that belongs to one opened handle. */
+interface Opened {
+  readonly db: Database;
+  readonly writer: BatchWriter;
+  readonly terms: TermRuns;
+}
+
+export class LevelStorage implements LogStorage {
+  readonly #clock: Clock;
+  readonly #faults: Faults;
+  readonly #folder: string;
+  readonly #cache: RowCache;
+  #epoch: Epoch | undefined;
+  #opened: Opened | undefined;
+  #witness: Witness | undefined;
+  #state: LogState = emptyState;
+  #rowsPrefix = rowsPrefix(emptyState.generation);
+  /** From the first failed write until it is opened anew. */
+  #failure: SkeinError | undefined;
+  #failing: Promise<SkeinError> | undefined;
+  #healing: Promise<void> | undefined;
+  #life = new AbortController();
+
+  constructor(collaborators: { readonly clock: Clock; readonly faults?: Faults }, options: LevelStorageOptions) {
+    this.#clock = collaborators.clock;
+    this.#faults = collaborators.faults ?? noFaults;
+    this.#folder = options.folder;
+    this.#cache = new RowCache({ maxBytes: options.cacheBytes ?? CACHE_BYTES });
+  }
+
+  // Opening and closing
+
+  async open(initialEpoch?: Epoch): Promise<Loaded> {
+    if (this.#opened === undefined) await this.#openFirst();
+    if (this.#epoch === undefined && initialEpoch !== undefined) await this.#found(initialEpoch);
+    return this.#loaded();
+  }
+
+  async #openFirst(): Promise<void> {
+    this.#life = new AbortController();
+    await makeFolder(this.#folder);
+    try {
+      const started = await hasMarker(this.#folder);
+      const db = await openDatabase(this.#folder, { clock: this.#clock, createIfMissing: !started });
+      try {
+        if (!started) await firstWrites(db);
+        this.#witness = await this.#openWitness(started);
+        await this.#load(db);
+        if (!started) await writeMarker(this.#folder);
+      } catch (error) {
+        await db.close();
+        await this.#witness?.close();
+        this.#witness = undefined;
+        throw error;
+      }
+    } catch (error) {
+      throw this.#explained(error);
+    }
+    this.#clock.every(WITNESS_SYNC_MS, () => void this.#syncWitness(), this.#life.signal);
+  }
+
+  async #openWitness(started: boolean): Promise<Witness> {
+    const path = witnessPath(this.#folder);
+    const found = (await exists(path)) ? await Witness.open(path) : undefined;
+    if (found !== undefined) return found;
+    if (started) throw new DamagedRecord(`the witness file ${path} is missing or unreadable.`);
+    const testimony = { voterId: NOBODY, term: 0, vote: NOBODY, lastIndex: 0, lastTerm: 0, sealed: false };
+    const witness = await Witness.create(path, testimony);
+    await syncFolder(this.#folder);
+    return witness;
+  }
+
+  /** Reads everything back; what is torn, or was answered as failed, is cut before anything else is written. */
+  async #load(db: Database): Promise<void> {
+    const witness = this.#testimony.current;
+    const layout = read<{ version: number }>(db, LAYOUT_KEY);
+    if (layout === undefined) throw new DamagedRecord('its database has lost the layout version.');
+    if (layout.version > LAYOUT_VERSION) throw newer(this.#folder, layout.version);
+    const state = read<LogState>(db, STATE_KEY);
+    if (state === undefined) throw new DamagedRecord('its database has lost the applied index.');
+    const { terms, torn } = await loadEntries(db, state, witness);
+    const writer = new BatchWriter(db);
+    if (torn.length > 0) await writer.write(torn.map((key) => ({ type: 'del', key })));
+    if (witness.sealed) await this.#testimony.keep({ ...witness, sealed: false });
+    this.#epoch = read<Epoch>(db, EPOCH_KEY);
+    this.#state = state;
+    this.#rowsPrefix = rowsPrefix(state.generation);
+    this.#cache.clear();
+    this.#opened = { db, writer, terms };
+  }
+
+  /** Gives a folder its epoch and makes this replica the first voter of its log. */
+  async #found(epoch: Epoch): Promise<void> {
+    await this.#write([put(EPOCH_KEY, JSON.stringify(epoch))]);
+    await this.#testimony.keep({ ...this.#testimony.current, voterId: FIRST_VOTER });
+    this.#epoch = epoch;
+  }
+
+  #loaded(): Loaded {
+    const { term, vote, voterId } = this.#testimony.current;
+    const { commit, firstIndex, appliedIndex } = this.#state;
+    return {
+      epoch: this.#epoch,
+      // A crash between the epoch's write and the witness's leaves the first voter unnamed.
+      voterId: voterId === NOBODY && this.#epoch !== undefined ? FIRST_VOTER : voterId,
+      hardState: { term, vote, commit: Math.max(commit, appliedIndex) },
+      firstIndex,
+      lastIndex: this.#handle.terms.lastIndex,
+      appliedIndex,
+    };
+  }
+
+  async close(): Promise<void> {
+    this.#life.abort(new Error('the storage was closed'));
+    await this.#healing;
+    const opened = this.#opened;
+    this.#opened = undefined;
+    await opened?.db.close();
+    const witness = this.#witness;
+    this.#witness = undefined;
+    await witness?.sync();
+    await witness?.close();
+    this.#failure = undefined;
+    this.#failing = undefined;
+    this.#healing = undefined;
+  }
+
+  // The log
+
+  term(index: number): number | undefined {
+    return this.#handle.terms.at(index);
+  }
+
+  entry(index: number): Entry | undefined {
+    if (this.term(index) === undefined || index < this.#state.firstIndex) return undefined;
+    const key = entryKey(index);
+    const value = this.#handle.db.getSync(key);
+    if (value === undefined) throw damaged(this.#folder, `log entry ${index} is missing.`);
+    return this.#checked(() => decodeEntry(key, value, index));
+  }
+
+  async append(append: Append): Promise<void> {
+    const { terms } = this.#handle;
+    const first = append.entries[0]?.index ?? terms.lastIndex + 1;
+    assert(first <= terms.lastIndex + 1, `entry ${first} would leave a gap after ${terms.lastIndex}`);
+    const last = append.entries.at(-1);
+    await this.#testify(append, first);
+    if (last !== undefined || append.changes.length > 0 || append.compactTo !== undefined) {
+      await this.#appendBatch(append, first);
+    }
+    if (last !== undefined) {
+      this.#faults.reach('storage.witness.before');
+      this.#testimony.raise(last.index, last.term);
+    }
+  }
+
+  async #appendBatch(append: Append, first: number): Promise<void> {
+    const { terms } = this.#handle;
+    const rows = this.#prepareRows(append.changes);
+    const state = this.#nextState(append, rows.stateHash);
+    const kept = first + append.entries.length - 1;
+    await this.#write([
+      ...entryKeys(kept + 1, terms.lastIndex).map((key) => ({ type: 'del', key }) as const),
+      ...append.entries.map((entry) => putEntry(entry)),
+      ...rows.operations,
+      ...entryKeys(this.#state.firstIndex, state.firstIndex - 1).map((key) => ({ type: 'del', key }) as const),
+      put(STATE_KEY, JSON.stringify(state)),
+    ]);
+    terms.cutAbove(first - 1);
+    for (const entry of append.entries) terms.push(entry.term);
+    terms.cutBelow(state.firstIndex - 1);
+    this.#state = state;
+    for (const [key, cached] of rows.cached) {
+      if (cached === undefined) this.#cache.delete(key);
+      else this.#cache.set(key, cached);
+    }
+  }
+
+  /** Term and vote before any answer that depends on them; and no entry is cut that the witness still vouches for. */
+  async #testify(append: Append, first: number): Promise<void> {
+    const now = this.#testimony.current;
+    const { term, vote } = append.hardState ?? now;
+    const cuts = first <= now.lastIndex;
+    if (term === now.term && vote === now.vote && !cuts) return;
+    this.#refuseIfFailed();
+    const end = cuts ? { lastIndex: first - 1, lastTerm: this.term(first - 1) ?? 0 } : {};
+    const voterId = now.voterId === NOBODY ? FIRST_VOTER : now.voterId;
+    try {
+      await this.#testimony.keep({ ...now, voterId, term, vote, ...end });
+    } catch (error) {
+      throw await this.#fail(error);
+    }
+  }
+
+  #nextState(append: Append, stateHash: string): LogState {
+    const { commit } = append.hardState ?? this.#state;
+    const firstIndex = Math.max(this.#state.firstIndex, (append.compactTo ?? 0) + 1);
+    assert(
+      firstIndex <= append.appliedIndex + 1,
+      `entries above the applied index ${append.appliedIndex} would be dropped`,
+    );
+    const termBefore = this.term(firstIndex - 1);
+    assert(termBefore !== undefined, `the term of entry ${firstIndex - 1} is not known`);
+    return { ...this.#state, appliedIndex: append.appliedIndex, stateHash, commit, firstIndex, termBefore };
+  }
+
+  // Rows
+
+  #prepareRows(changes: readonly RowChange[]): PreparedRows {
+    const operations: Operation[] = [];
+    const cached: [string, CachedRow | undefined][] = [];
+    let sum = parseHash(this.#state.stateHash);
+    for (const { key, row } of changes) {
+      const removed = this.#cachedRow(key)?.hash ?? 0n;
+      const stored = Buffer.from(this.#rowsPrefix + key);
+      if (row === undefined) {
+        operations.push({ type: 'del', key: stored });
+        cached.push([key, undefined]);
+        sum = shiftHash(sum, { removed, added: 0n });
+        continue;
+      }
+      const json = JSON.stringify(row);
+      const added = rowHash(key, json);
+      operations.push({ type: 'put', key: stored, value: encodeRecord(stored, json) });
+      cached.push([key, { row, hash: added, sizeBytes: json.length }]);
+      sum = shiftHash(sum, { removed, added });
+    }
+    return { operations, cached, stateHash: printHash(sum) };
+  }
+
+  row(key: string): unknown {
+    return this.#cachedRow(key)?.row;
+  }
+
+  #cachedRow(key: string): CachedRow | undefined {
+    const cached = this.#cache.get(key);
+    if (cached !== undefined) return cached;
+    const stored = Buffer.from(this.#rowsPrefix + key);
+    const value = this.#handle.db.getSync(stored);
+    if (value === undefined) return undefined;
+    const json = this.#checked(() => decodeRecord(stored, value));
+    const found = { row: JSON.parse(json) as unknown, hash: rowHash(key, json), sizeBytes: json.length };
+    this.#cache.set(key, found);
+    return found;
+  }
+
+  async *rows(prefix: string, options: RowsOptions): AsyncGenerator<readonly [string, unknown]> {
+    const { after, ...rest } = options;
+    const from = after === undefined ? {} : { after: this.#rowsPrefix + after };
+    for await (const [key, json] of this.#scan(this.#rowsPrefix + prefix, { ...rest, ...from })) {
+      yield [key.slice(this.#rowsPrefix.length), JSON.parse(json)];
+    }
+  }
+
+  snapshot(): Snapshot {
+    const { db } = this.#handle;
+    const snapshot = db.snapshot();
+    // Read from the snapshot too: a batch just written may be in it before this class knows.
+    const state = read<LogState>(db, STATE_KEY, snapshot) ?? emptyState;
+    const prefix = rowsPrefix(state.generation);
+    const pages = this.#scan(prefix, {}, snapshot);
+    async function* rows(): AsyncGenerator<readonly [string, unknown]> {
+      try {
+        for await (const [key, json] of pages) yield [key.slice(prefix.length), JSON.parse(json)];
+      } finally {
+        await snapshot.close();
+      }
+    }
+    return { index: state.appliedIndex, stateHash: state.stateHash, rows: rows() };
+  }
+
+  async verify(signal: AbortSignal): Promise<void> {
+    const { stateHash, rows, index } = this.snapshot();
+    let sum = 0n;
+    for await (const [key, row] of rows) {
+      signal.throwIfAborted();
+      sum = shiftHash(sum, { removed: 0n, added: rowHash(key, JSON.stringify(row)) });
+    }
+    if (printHash(sum) === stateHash) return;
+    throw damaged(this.#folder, `the rows at index ${index} have the state hash ${printHash(sum)}, not ${stateHash}.`);
+  }
+
+  // The node's own values
+
+  getLocal(key: string): unknown {
+    return this.#checked(() => read(this.#handle.db, LOCAL_PREFIX + key));
+  }
+
+  async putLocal(changes: readonly { readonly key: string; readonly value: unknown }[]): Promise<void> {
+    await this.#write(
+      changes.map(({ key, value }) =>
+        value === undefined
+          ? { type: 'del', key: Buffer.from(LOCAL_PREFIX + key) }
+          : put(LOCAL_PREFIX + key, JSON.stringify(value)),
+      ),
+    );
+  }
+
+  async *scanLocal(prefix: string): AsyncGenerator<readonly [string, unknown]> {
+    for await (const [key, json] of this.#scan(LOCAL_PREFIX + prefix, {})) {
+      yield [key.slice(LOCAL_PREFIX.length), JSON.parse(json)];
+    }
+  }
+
+  async *#scan(
+    prefix: string,
+    options: RowsOptions,
+    snapshot?: ReturnType<Database['snapshot']>,
+  ): AsyncGenerator<readonly [string, string]> {
+    const { reverse = false, limit = -1 } = options;
+    const at = snapshot === undefined ? {} : { snapshot };
+    const iterator = this.#handle.db.iterator({ ...prefixRange(prefix, options), reverse, limit, ...at });
+    try {
+      for (;;) {
+        const page = await iterator.nextv(PAGE_ROWS);
+        if (page.length === 0) return;
+        for (const [key, value] of page) {
+          yield [key.toString(), this.#checked(() => decodeRecord(key, value))];
+        }
+      }
+    } catch (error) {
+      throw this.#explained(error);
+    } finally {
+      await iterator.close();
+    }
+  }
+
+  // Failed writes
+
+  async #write(operations: readonly Operation[]): Promise<void> {
+    this.#refuseIfFailed();
+    try {
+      await this.#handle.writer.write(operations);
+    } catch (error) {
+      throw await this.#fail(error);
+    }
+  }
+
+  #refuseIfFailed(): void {
+    if (this.#failure !== undefined) throw this.#failure;
+  }
+
+  /** @returns what to tell those whose write it was. The first failure decides for all. */
+  #fail(error: unknown): Promise<SkeinError> {
+    this.#failure ??= storageError(this.#folder, error);
+    this.#failing ??= this.#onFirstFailure(this.#failure);
+    return this.#failing;
+  }
+
+  async #onFirstFailure(failure: SkeinError): Promise<SkeinError> {
+    const sealed = await this.#seal();
+    this.#healing = this.#heal();
+    if (sealed || failure.code !== 'disk-full') return failure;
+    const { message, cause, fix = '' } = failure;
+    this.#failure = new SkeinError('folder-unusable', message, { cause, fix });
+    return this.#failure;
+  }
+
+  /** The failed batch may yet be found whole at the next opening. Its senders are told that it failed: this makes it so. */
+  async #seal(): Promise<boolean> {
+    try {
+      await this.#testimony.keep({ ...this.#testimony.current, sealed: true });
+      return true;
+    } catch {
+      // The disk refuses even the witness's own blocks; then the outcome is told as unknown.
+      return false;
+    }
+  }
+
+  /** Reads go on through the failed handle until there is room; only then is it closed. */
+  async #heal(): Promise<void> {
+    const { signal } = this.#life;
+    for (let waitMs = RETRY_MIN_MS; !signal.aborted; waitMs = Math.min(RETRY_MAX_MS, 2 * waitMs)) {
+      try {
+        await this.#clock.sleep(waitMs, signal);
+        if (!(await hasRoom(this.#folder))) continue;
+        await this.#openAgain();
+        this.#failure = undefined;
+        this.#failing = undefined;
+        return;
+      } catch (error) {
+        const failure = this.#explained(error);
+        if (failure.code !== 'folder-damaged') continue;
+        this.#failure = failure;
+        return;
+      }
+    }
+  }
+
+  async #openAgain(): Promise<void> {
+    const opened = this.#opened;
+    this.#opened = undefined;
+    await opened?.db.close();
+    const db = await openDatabase(this.#folder, { clock: this.#clock, createIfMissing: false });
+    try {
+      await this.#load(db);
+    } catch (error) {
+      await db.close();
+      throw error;
+    }
+  }
+
+  async reopen(signal: AbortSignal): Promise<Loaded> {
+    await this.#failing;
+    if (this.#healing !== undefined) await orAborted(this.#healing, signal);
+    this.#refuseIfFailed();
+    return this.#loaded();
+  }
+
+  async #syncWitness(): Promise<void> {
+    try {
+      await this.#witness?.sync();
+    } catch (error) {
+      await this.#fail(error);
+    }
+  }
+
+  get #handle(): Opened {
+    if (this.#opened !== undefined) return this.#opened;
+    assert(this.#failure !== undefined, 'the storage is not open');
+    throw new SkeinError('disk-full', `The database under ${this.#folder} is just being opened again.`, {
+      fix: 'Try again in a moment.',
+      retryAfterMs: RETRY_MIN_MS,
+    });
+  }
+
+  get #testimony(): Witness {
+    assert(this.#witness !== undefined, 'the storage is not open');
+    return this.#witness;
+  }
+
+  #checked<T>(reading: () => T): T {
+    try {
+      return reading();
+    } catch (error) {
+      throw this.#explained(error);
+    }
+  }
+
+  #explained(error: unknown): SkeinError {
+    return error instanceof DamagedRecord
+      ? damaged(this.#folder, error.message, error)
+      : storageError(this.#folder, error);
+  }
+}
+
+interface PreparedRows {
+  readonly operations: readonly Operation[];
+  readonly cached: readonly (readonly [string, CachedRow | undefined])[];
+  readonly stateHash: string;
+}
+
+/** What a new database holds from its first write on. */
+async function firstWrites(db: Database): Promise<void> {
+  if (read(db, STATE_KEY) !== undefined) return;
+  const layout = put(LAYOUT_KEY, JSON.stringify({ version: LAYOUT_VERSION }));
+  await db.batch([layout, put(STATE_KEY, JSON.stringify(emptyState))], { sync: true });
+}
+
+function read<Value>(db: Database, name: string, snapshot?: ReturnType<Database['snapshot']>): Value | undefined {
+  const key = Buffer.from(name);
+  const value = db.getSync(key, snapshot === undefined ? {} : { snapshot });
+  return value === undefined ? undefined : (JSON.parse(decodeRecord(key, value)) as Value);
+}
+
+function put(name: string, json: string): Operation {
+  const key = Buffer.from(name);
+  return { type: 'put', key, value: encodeRecord(key, json) };
+}
+
+function putEntry(entry: Entry): Operation {
+  const key = entryKey(entry.index);
+  return { type: 'put', key, value: encodeRecord(key, JSON.stringify(entry)) };
+}
+
+function newer(folder: string, version: number): SkeinError {
+  return new SkeinError(
+    'folder-newer',
+    `The data folder ${folder} has layout ${version}; this version knows ${LAYOUT_VERSION}.`,
+    {
+      fix: 'Start it with the version of skein that wrote it, or a newer one.',
+    },
+  );
+}
+
+/** Waits for `work`, which never fails, unless the signal fires first. */
+function orAborted(work: Promise<void>, signal: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const onAbort = (): void => reject(signal.reason);
+    if (signal.aborted) onAbort();
+    signal.addEventListener('abort', onAbort, { once: true });
+    void work.then(() => {
+      signal.removeEventListener('abort', onAbort);
+      resolve();
+    });
+  });
+}
