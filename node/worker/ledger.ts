@@ -25,8 +25,8 @@ export type AnswerEffect =
       readonly lease: LeaseHeld;
       /** Begun attempts that the log no longer grants this incarnation: to be killed, and not reported. */
       readonly kill: readonly Fence[];
-      /** Listed fences that were begun here once and are held no longer: to be reported as ended. */
-      readonly disown: readonly { readonly fence: Fence }[];
+      /** Granted, but told to stop before the grant arrived: to be reported as ended. */
+      readonly disown: readonly PushedGrant[];
     };
 
 export class Ledger {
@@ -52,17 +52,21 @@ export class Ledger {
     this.#held.set(grant.fence as Fence, { grant, slots: this.#slotsOf(grant), phase });
   }
 
-  /** Takes grants in; a late or foreign one is dropped. */
-  onGrants(grants: readonly PushedGrant[]): void {
+  /** Takes grants in; a late or foreign one is dropped. @returns those that were told to stop before they came. */
+  onGrants(grants: readonly PushedGrant[]): readonly PushedGrant[] {
+    const disowned: PushedGrant[] = [];
     for (const grant of grants) {
       const fence = grant.fence as Fence;
       const parsed = parseFence(fence);
       if (grant.incarnation !== this.incarnation || parsed?.epochId !== this.#epochId) continue;
-      if (this.#held.has(fence) || this.#spent.has(fence)) continue;
+      if (this.#held.has(fence)) continue;
+      if (this.#spent.get(fence) === null) disowned.push(grant);
+      if (this.#spent.has(fence)) continue;
       // The log had closed this one when the last answer was given: the push comes late.
       if (parsed.index <= this.#appliedIndex && !this.#listed.has(fence)) continue;
       this.#held.set(fence, { grant, slots: this.#slotsOf(grant), phase: 'unbegun' });
     }
+    return disowned;
   }
 
   #slotsOf(grant: PushedGrant): number {
@@ -79,10 +83,7 @@ export class Ledger {
     this.#listed = new Set(answer.fences as Fence[]);
     const kill = this.#closeUnlisted(answer.appliedIndex);
     this.#forgetSpent(answer.appliedIndex);
-    this.onGrants(answer.grants);
-    const disown = [...this.#listed]
-      .filter((fence) => this.#spent.get(fence) === null && !this.#held.has(fence))
-      .map((fence) => ({ fence }));
+    const disown = this.onGrants(answer.grants);
     this.#lease = { untilMs: sentAtMs + answer.leaseMs, leaseMs: answer.leaseMs, fences: [...this.#listed] };
     return { kind: 'renewed', lease: this.#lease, kill, disown };
   }

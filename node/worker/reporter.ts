@@ -124,4 +124,3 @@ export class Reporter {
     return settledCodec.decode(await this.#gateways.call('work', method, body, options));
   }
 }
-

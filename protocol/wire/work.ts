@@ -5,6 +5,7 @@ import { ItemEntry, JobSpec } from '../api/jobspec.ts';
 import { SkeinError } from '../errors.ts';
 import type { JobId } from '../ids.ts';
 import type { Result } from '../state/result.ts';
+import type { AttemptEnd } from '../state/rows.ts';
 import { type Codec, codec } from './codec.ts';
 import { ResultShape } from './result.ts';
 import { Count, closed, FenceShape, Fences, JobIdShape, Text } from './shapes.ts';
@@ -117,7 +118,13 @@ const endReasons = [
   'unbegun',
   'intact',
 ] as const;
-const Ended = Type.Object({ ...attempt, reason: Type.Union(endReasons.map((reason) => Type.Literal(reason))) }, closed);
+const Ended = Type.Object(
+  {
+    ...attempt,
+    reason: Type.Unsafe<AttemptEnd | 'intact'>(Type.Union(endReasons.map((reason) => Type.Literal(reason)))),
+  },
+  closed,
+);
 /** Sent once the attempt's whole tree is gone; `intact` on a grant that `dead` closed takes back the blame. */
 export type Ended = Static<typeof Ended>;
 export const endedCodec: Codec<readonly Ended[]> = codec(

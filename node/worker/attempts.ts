@@ -1,0 +1,174 @@
+// Attempts in work: each from its grant to a report. Everything that can stop one goes through `stop`, by fence.
+import { SkeinError } from '../../protocol/errors.ts';
+import type { Fence } from '../../protocol/ids.ts';
+import type { Result } from '../../protocol/state/result.ts';
+import type { AttemptEnd } from '../../protocol/state/rows.ts';
+import type { Clock } from '../../protocol/time.ts';
+import type { PushedGrant } from '../../protocol/wire/work.ts';
+import type { Log } from '../log.ts';
+import type { AttemptEnded, AttemptSpec, RunningAttempt, Runtime } from '../runtime/port.ts';
+
+/** The files of attempts: what they need before they run and what is left afterwards. */
+export interface Workshop {
+  /** Fetches and places inputs. Fails with `not-found` where an input is nowhere, `unreachable` where nobody answers. */
+  prepare(grant: PushedGrant, signal: AbortSignal): Promise<AttemptSpec>;
+  /** Gathers outputs and logs into blobs of this node. */
+  collect(grant: PushedGrant, ended: AttemptEnded): Promise<Result>;
+  /** Brings what the result names to a gateway. */
+  publish(result: Result, signal: AbortSignal): Promise<void>;
+  /** After the report is settled. */
+  discard(fence: Fence): Promise<void>;
+}
+
+export type AttemptReport =
+  | { readonly kind: 'finished'; readonly result: Result }
+  | { readonly kind: 'ended'; readonly reason: AttemptEnd };
+
+interface Control {
+  readonly abort: AbortController;
+  running: RunningAttempt | undefined;
+  reason: AttemptEnd | undefined;
+}
+
+const RETRY_MS = 1_000;
+
+export class Attempts {
+  readonly #runtime: Runtime;
+  readonly #workshop: Workshop;
+  readonly #clock: Clock;
+  readonly #out: Log;
+  readonly #controls = new Map<Fence, Control>();
+
+  constructor(parts: {
+    readonly runtime: Runtime;
+    readonly workshop: Workshop;
+    readonly clock: Clock;
+    readonly out: Log;
+  }) {
+    this.#runtime = parts.runtime;
+    this.#workshop = parts.workshop;
+    this.#clock = parts.clock;
+    this.#out = parts.out;
+  }
+
+  /** From grant to report; never rejects. */
+  async run(grant: PushedGrant): Promise<AttemptReport> {
+    if (grant.spec.runtime === 'noop') return { kind: 'finished', result: this.#noop() };
+    const control = this.#control(grant.fence);
+    const preparedAt = this.#clock.now();
+    try {
+      const spec = await this.#prepare(grant, control);
+      control.abort.signal.throwIfAborted();
+      control.running = await this.#runtime.start(spec);
+      return await this.#conclude(grant, control);
+    } catch (error) {
+      if (control.reason !== undefined) return { kind: 'ended', reason: control.reason };
+      return { kind: 'finished', result: failure(error, preparedAt, this.#clock.now()) };
+    } finally {
+      this.#controls.delete(grant.fence);
+    }
+  }
+
+  /** Goes on with an attempt of the life before. */
+  async resume(grant: PushedGrant, running: RunningAttempt): Promise<AttemptReport> {
+    const control = this.#control(grant.fence);
+    control.running = running;
+    try {
+      return await this.#conclude(grant, control);
+    } finally {
+      this.#controls.delete(grant.fence);
+    }
+  }
+
+  #control(fence: Fence): Control {
+    const control: Control = { abort: new AbortController(), running: undefined, reason: undefined };
+    this.#controls.set(fence, control);
+    return control;
+  }
+
+  /** Gateways may be away for a while: that costs time, not the attempt. */
+  async #prepare(grant: PushedGrant, control: Control): Promise<AttemptSpec> {
+    for (;;) {
+      try {
+        return await this.#workshop.prepare(grant, control.abort.signal);
+      } catch (error) {
+        const again = error instanceof SkeinError && error.retriable && !control.abort.signal.aborted;
+        if (!again) throw error;
+        this.#out.debug({ fence: grant.fence, code: error.code }, 'inputs could not be fetched; trying again');
+        await this.#clock.sleep(RETRY_MS, control.abort.signal);
+      }
+    }
+  }
+
+  async #conclude(grant: PushedGrant, control: Control): Promise<AttemptReport> {
+    const running = control.running;
+    if (running === undefined) throw new SkeinError('runtime-failed', 'the attempt did not start');
+    if (control.reason !== undefined) running.kill(0);
+    const ended = await running.ended;
+    if (ended.reason === 'killed') return { kind: 'ended', reason: control.reason ?? 'lease-lapsed' };
+    if (ended.reason === 'runner-died') return { kind: 'ended', reason: control.reason ?? 'runner-died' };
+    return this.#collect(grant, ended);
+  }
+
+  async #collect(grant: PushedGrant, ended: AttemptEnded): Promise<AttemptReport> {
+    for (;;) {
+      try {
+        const result = await this.#workshop.collect(grant, ended);
+        return { kind: 'finished', result };
+      } catch (error) {
+        // A full disk passes; the files stay where they are until they can be read.
+        if (!(error instanceof SkeinError) || !error.retriable) {
+          return { kind: 'finished', result: failure(error, ended.startedAt, ended.endedAt) };
+        }
+        this.#out.warn(
+          { fence: grant.fence, code: error.code },
+          `outputs could not be gathered (${error.message}); trying again`,
+        );
+        await this.#clock.sleep(RETRY_MS);
+      }
+    }
+  }
+
+  /** Stops an attempt in whatever phase it is; one that has ended already is reported as it ended. */
+  stop(fence: Fence, reason: AttemptEnd, graceMs: number): void {
+    const control = this.#controls.get(fence);
+    if (control === undefined) return;
+    control.reason ??= reason;
+    control.abort.abort(new SkeinError('runtime-failed', 'the attempt was stopped'));
+    control.running?.kill(graceMs);
+  }
+
+  /** Fences whose script still runs, or is frozen, here. */
+  alive(): readonly Fence[] {
+    return [...this.#controls.keys()];
+  }
+
+  #noop(): Result {
+    const now = this.#clock.now();
+    return {
+      exit: { code: 0, signal: null },
+      reason: 'exited',
+      detail: null,
+      startedAt: now,
+      endedAt: now,
+      stdout: null,
+      stderr: null,
+      outputs: { kind: 'inline', files: [] },
+    };
+  }
+}
+
+/** An attempt that never became a process: the script's user must hear why. */
+function failure(error: unknown, startedAt: number, endedAt: number): Result {
+  const known = error instanceof SkeinError;
+  return {
+    exit: { code: null, signal: null },
+    reason: known && error.code === 'not-found' ? 'input-lost' : 'runtime-failed',
+    detail: error instanceof Error ? error.message : String(error),
+    startedAt,
+    endedAt,
+    stdout: null,
+    stderr: null,
+    outputs: { kind: 'inline', files: [] },
+  };
+}
