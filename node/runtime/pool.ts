@@ -1,0 +1,113 @@
+// Runners started ahead of need, one for each slot, so that an attempt never waits for one.
+import type { RunnerLink } from './link.ts';
+
+/** How many runners are started at a time: each costs a tenth of a second of one cpu. */
+const STARTS_AT_ONCE = 4;
+
+export class RunnerPool {
+  readonly #start: () => Promise<RunnerLink>;
+  readonly #onProblem: (error: unknown) => void;
+  readonly #idle: RunnerLink[] = [];
+  readonly #busy = new Set<RunnerLink>();
+  readonly #waiting: PromiseWithResolvers<RunnerLink>[] = [];
+  #starting = 0;
+  #wanted = 1;
+  #closed = false;
+
+  /** `onProblem` hears of a start that failed while nobody waited for it. */
+  constructor(start: () => Promise<RunnerLink>, onProblem: (error: unknown) => void) {
+    this.#start = start;
+    this.#onProblem = onProblem;
+  }
+
+  get busy(): Iterable<RunnerLink> {
+    return this.#busy;
+  }
+
+  /** Resolves once `count` runners are there, busy ones counted. Fails as a start fails. */
+  async prepare(count: number): Promise<void> {
+    this.#wanted = Math.max(1, count);
+    const lane = async (): Promise<void> => {
+      while (this.#total < count && !this.#closed) this.#offer(await this.#startOne());
+    };
+    await Promise.all(Array.from({ length: Math.min(STARTS_AT_ONCE, count - this.#total) }, lane));
+  }
+
+  /** A runner that does nothing else; it is busy until it is given back or removed. */
+  async acquire(): Promise<RunnerLink> {
+    const idle = this.#idle.pop();
+    if (idle !== undefined) {
+      this.#busy.add(idle);
+      return idle;
+    }
+    const waiter = Promise.withResolvers<RunnerLink>();
+    this.#waiting.push(waiter);
+    this.#topUp();
+    return waiter.promise;
+  }
+
+  /** One of an earlier daemon. */
+  adopt(link: RunnerLink, busy: boolean): void {
+    if (busy) this.#busy.add(link);
+    else this.#offer(link);
+  }
+
+  giveBack(link: RunnerLink, spent: boolean): void {
+    this.#busy.delete(link);
+    if (spent || this.#closed) link.send({ kind: 'leave' });
+    else this.#offer(link);
+    this.#topUp();
+  }
+
+  /** It is gone. */
+  remove(link: RunnerLink): void {
+    const index = this.#idle.indexOf(link);
+    if (index >= 0) this.#idle.splice(index, 1);
+    // An idle one that dies is replaced when next one is needed: a machine where all die must not start them for ever.
+    else if (this.#busy.delete(link)) this.#topUp();
+  }
+
+  /** Starts no more, and hands over the idle ones. */
+  close(reason: Error): readonly RunnerLink[] {
+    this.#closed = true;
+    for (const waiter of this.#waiting.splice(0)) waiter.reject(reason);
+    return this.#idle.splice(0);
+  }
+
+  get #total(): number {
+    return this.#idle.length + this.#busy.size + this.#starting;
+  }
+
+  #topUp(): void {
+    if (this.#closed) return;
+    const short = Math.max(this.#waiting.length - this.#starting, this.#wanted - this.#total);
+    for (let i = 0; i < short; i++) {
+      this.#startOne().then(
+        (link) => this.#offer(link),
+        (error: unknown) => {
+          const waiter = this.#waiting.shift();
+          if (waiter === undefined) this.#onProblem(error);
+          else waiter.reject(error);
+        },
+      );
+    }
+  }
+
+  async #startOne(): Promise<RunnerLink> {
+    this.#starting += 1;
+    try {
+      return await this.#start();
+    } finally {
+      this.#starting -= 1;
+    }
+  }
+
+  #offer(link: RunnerLink): void {
+    const waiter = this.#waiting.shift();
+    if (waiter !== undefined) {
+      this.#busy.add(link);
+      waiter.resolve(link);
+    } else if (this.#total < this.#wanted && !this.#closed) this.#idle.push(link);
+    else link.send({ kind: 'leave' });
+  }
+}
