@@ -12,7 +12,7 @@ export class RunnerPool {
   readonly #waiting: PromiseWithResolvers<RunnerLink>[] = [];
   #starting = 0;
   #wanted = 1;
-  #closed = false;
+  #closed: Error | undefined;
 
   /** `onProblem` hears of a start that failed while nobody waited for it. */
   constructor(start: () => Promise<RunnerLink>, onProblem: (error: unknown) => void) {
@@ -28,13 +28,14 @@ export class RunnerPool {
   async prepare(count: number): Promise<void> {
     this.#wanted = Math.max(1, count);
     const lane = async (): Promise<void> => {
-      while (this.#total < count && !this.#closed) this.#offer(await this.#startOne());
+      while (this.#total < count && this.#closed === undefined) this.#offer(await this.#startOne());
     };
     await Promise.all(Array.from({ length: Math.min(STARTS_AT_ONCE, count - this.#total) }, lane));
   }
 
   /** A runner that does nothing else; it is busy until it is given back or removed. */
   async acquire(): Promise<RunnerLink> {
+    if (this.#closed !== undefined) throw this.#closed;
     const idle = this.#idle.pop();
     if (idle !== undefined) {
       this.#busy.add(idle);
@@ -54,7 +55,7 @@ export class RunnerPool {
 
   giveBack(link: RunnerLink, spent: boolean): void {
     this.#busy.delete(link);
-    if (spent || this.#closed) link.send({ kind: 'leave' });
+    if (spent) link.send({ kind: 'leave' });
     else this.#offer(link);
     this.#topUp();
   }
@@ -69,7 +70,7 @@ export class RunnerPool {
 
   /** Starts no more, and hands over the idle ones. */
   close(reason: Error): readonly RunnerLink[] {
-    this.#closed = true;
+    this.#closed = reason;
     for (const waiter of this.#waiting.splice(0)) waiter.reject(reason);
     return this.#idle.splice(0);
   }
@@ -79,7 +80,7 @@ export class RunnerPool {
   }
 
   #topUp(): void {
-    if (this.#closed) return;
+    if (this.#closed !== undefined) return;
     const short = Math.max(this.#waiting.length - this.#starting, this.#wanted - this.#total);
     for (let i = 0; i < short; i++) {
       this.#startOne().then(
@@ -107,7 +108,7 @@ export class RunnerPool {
     if (waiter !== undefined) {
       this.#busy.add(link);
       waiter.resolve(link);
-    } else if (this.#total < this.#wanted && !this.#closed) this.#idle.push(link);
+    } else if (this.#total < this.#wanted && this.#closed === undefined) this.#idle.push(link);
     else link.send({ kind: 'leave' });
   }
 }

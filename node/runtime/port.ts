@@ -50,7 +50,10 @@ export interface LeaseGrant {
 export interface Runtime {
   /** Attaches to live runners of this data folder, kills what none of them holds, and says what is left (ended ones too). */
   recover(): Promise<readonly RunningAttempt[]>;
-  /** Fails with `runtime-failed`; a script that cannot be started is an ended attempt, not a failure. */
+  /**
+   * Begins under the lease last handed to `extend`; without a valid one it ends at once as `killed`, nothing begun.
+   * Fails with `runtime-failed`; a script that cannot be started is an ended attempt, not a failure.
+   */
   start(spec: AttemptSpec): Promise<RunningAttempt>;
   /** Passed on to every runner. */
   extend(lease: LeaseGrant): void;

@@ -43,6 +43,18 @@ const DELAYS: RunnerDelays = { awayMs: 600_000, idleMs: 5000, frozenMs: 86_400_0
 const STOP_DEADLINE_MS = 10_000;
 const KILL_PAUSE_MS = 5;
 
+type Refusal = Pick<AttemptEnded, 'exit' | 'reason' | 'detail'>;
+const TOO_LONG: Refusal = {
+  exit: { code: 126, signal: null },
+  reason: 'not-executable',
+  detail: 'The argument list is too long.',
+};
+const NO_LEASE: Refusal = {
+  exit: { code: null, signal: null },
+  reason: 'killed',
+  detail: 'The lease had lapsed before it began.',
+};
+
 export class ProcessRuntime implements Runtime {
   readonly #parts: ProcessParts;
   readonly #options: ProcessOptions;
@@ -50,7 +62,6 @@ export class ProcessRuntime implements Runtime {
   readonly #pool: RunnerPool;
   readonly #held = new Map<RunnerLink, HeldAttempt>();
   #lease: Lease | undefined;
-  #stopped = false;
 
   /** Tries what this machine can do, starts nothing. */
   static async open(parts: ProcessParts, options: ProcessOptions): Promise<ProcessRuntime> {
@@ -90,21 +101,19 @@ export class ProcessRuntime implements Runtime {
   }
 
   async start(spec: AttemptSpec): Promise<RunningAttempt> {
-    this.#leaseToStart();
-    if (argumentSize(spec) > ARGUMENTS_LIMIT) return this.#refuse(spec);
+    const { fence, folder } = spec;
+    if (argumentSize(spec) > ARGUMENTS_LIMIT) return this.#refuse(spec, TOO_LONG);
     const link = await this.#pool.acquire();
-    try {
-      // Asked again: the runner may have been long in coming.
-      const lease = this.#leaseToStart();
-      for (const { fence } of this.#held.values()) assert(fence !== spec.fence, `${spec.fence} is begun twice`);
-      const { fence, folder } = spec;
-      const attempt = this.#hold(link, { fence, folder, frozen: false, startedAt: this.#parts.clock.now() });
-      link.send({ kind: 'start', spec, marker: this.#marker(fence), lease });
-      return attempt;
-    } catch (error) {
+    for (const held of this.#held.values()) assert(held.fence !== fence, `${fence} is begun twice`);
+    // Asked only now, as the runner may have been long in coming; the runner asks once more.
+    const lease = this.#lease;
+    if (lease === undefined || this.#parts.clock.uptime() >= freezeAt(lease)) {
       this.#pool.giveBack(link, false);
-      throw error;
+      return this.#refuse(spec, NO_LEASE);
     }
+    const attempt = this.#hold(link, { fence, folder, frozen: false, startedAt: this.#parts.clock.now() });
+    link.send({ kind: 'start', spec, marker: this.#marker(fence), lease });
+    return attempt;
   }
 
   extend(grant: LeaseGrant): void {
@@ -115,7 +124,6 @@ export class ProcessRuntime implements Runtime {
   }
 
   async stop({ keep }: { readonly keep: boolean }): Promise<void> {
-    this.#stopped = true;
     const idle = this.#pool.close(new SkeinError('runtime-failed', 'The node is stopping'));
     const links = [...idle, ...this.#pool.busy];
     if (keep) await Promise.all(links.map((link) => link.release()));
@@ -127,18 +135,9 @@ export class ProcessRuntime implements Runtime {
     return `${this.#home.id}.${fence}`;
   }
 
-  #leaseToStart(): Lease {
-    if (this.#lease === undefined || this.#parts.clock.uptime() >= freezeAt(this.#lease) || this.#stopped) {
-      throw new SkeinError('runtime-failed', 'Nothing may start without a valid lease');
-    }
-    return this.#lease;
-  }
-
-  #refuse({ fence, folder, argv }: AttemptSpec): RunningAttempt {
+  #refuse({ fence, folder }: AttemptSpec, refusal: Refusal): RunningAttempt {
     const now = this.#parts.clock.now();
-    const exit = { code: 126, signal: null };
-    const detail = `${argv[0] ?? ''}: the argument list is too long.`;
-    return endedAttempt({ fence, folder, exit, reason: 'not-executable', detail, startedAt: now, endedAt: now });
+    return endedAttempt({ fence, folder, ...refusal, startedAt: now, endedAt: now });
   }
 
   #listen(link: RunnerLink): RunnerLink {
