@@ -9,7 +9,7 @@ import type { LoggedEvent } from '../protocol/state/event.ts';
 import type { OutputFile } from '../protocol/state/result.ts';
 import { type AttemptRow, keys, type RowKey, type TaskRow, type View } from '../protocol/state/rows.ts';
 import type { Clock } from '../protocol/time.ts';
-import { parseManifest } from '../protocol/wire/manifest.ts';
+import { outputManifest } from '../protocol/wire/manifest.ts';
 import { logChunkMaxBytes, logPartCodec, logReadCodec, workMethods } from '../protocol/wire/work.ts';
 import type { BlobStore } from './blob/port.ts';
 import type { ReplicatedLog } from './consensus/log.ts';
@@ -214,9 +214,10 @@ export class Mesh implements MeshPort {
     const outputs = task.attempts.at(-1)?.outputs ?? null;
     if (outputs === null) return [];
     if (outputs.kind === 'inline') return outputs.files;
-    const chunks: Uint8Array[] = [];
-    for await (const chunk of await this.#parts.blobs.read(outputs.blob)) chunks.push(chunk as Uint8Array);
-    return parseManifest(Buffer.concat(chunks));
+    const manifest = outputManifest();
+    for await (const chunk of await this.#parts.blobs.read(outputs.blob)) manifest.push(chunk as Uint8Array);
+    manifest.end();
+    return manifest.take();
   }
 
   newJobId(): JobId {

@@ -2,6 +2,7 @@
 import type { ItemEntry, JobSpec } from '../../protocol/api/jobspec.ts';
 import { SkeinError } from '../../protocol/errors.ts';
 import type { Sha256 } from '../../protocol/ids.ts';
+import { itemManifest } from '../../protocol/wire/manifest.ts';
 import type { BlobStore } from '../blob/port.ts';
 
 const ARRAYS_KEPT = 8;
@@ -35,8 +36,9 @@ export class Items {
   }
 
   async #parse(sha256: Sha256): Promise<readonly ItemEntry[]> {
-    const chunks: Uint8Array[] = [];
-    for await (const chunk of await this.#blobs.read(sha256)) chunks.push(chunk as Uint8Array);
-    return JSON.parse(Buffer.concat(chunks).toString('utf8')) as readonly ItemEntry[];
+    const manifest = itemManifest();
+    for await (const chunk of await this.#blobs.read(sha256)) manifest.push(chunk as Uint8Array);
+    manifest.end();
+    return manifest.take();
   }
 }

@@ -37,6 +37,7 @@ export class Attempts {
   readonly #workshop: Workshop;
   readonly #clock: Clock;
   readonly #out: Log;
+  readonly #leased: () => boolean;
   readonly #controls = new Map<Fence, Control>();
 
   constructor(parts: {
@@ -44,7 +45,10 @@ export class Attempts {
     readonly workshop: Workshop;
     readonly clock: Clock;
     readonly out: Log;
+    /** Whether a lease is in force: without one nothing may start. */
+    readonly leased: () => boolean;
   }) {
+    this.#leased = parts.leased;
     this.#runtime = parts.runtime;
     this.#workshop = parts.workshop;
     this.#clock = parts.clock;
@@ -59,7 +63,8 @@ export class Attempts {
     try {
       const spec = await this.#prepare(grant, control);
       control.abort.signal.throwIfAborted();
-      control.running = await this.#runtime.start(spec);
+      control.running = await this.#start(spec, control);
+      if (control.running === undefined) return { kind: 'ended', reason: control.reason ?? 'runner-died' };
       return await this.#conclude(grant, control);
     } catch (error) {
       if (control.reason !== undefined) return { kind: 'ended', reason: control.reason };
@@ -84,6 +89,17 @@ export class Attempts {
     const control: Control = { abort: new AbortController(), running: undefined, reason: undefined };
     this.#controls.set(fence, control);
     return control;
+  }
+
+  /** Undefined where no runner could take it: that is this machine's failure, not the script's. */
+  async #start(spec: AttemptSpec, control: Control): Promise<RunningAttempt | undefined> {
+    try {
+      return await this.#runtime.start(spec);
+    } catch (error) {
+      if (!this.#leased()) control.reason ??= 'lease-lapsed';
+      this.#out.warn({ fence: spec.fence, err: error }, 'an attempt could not be started here');
+      return undefined;
+    }
   }
 
   /** Gateways may be away for a while: that costs time, not the attempt. */

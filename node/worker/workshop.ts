@@ -1,0 +1,218 @@
+// The files of attempts on this worker: inputs from the nearest holder, a folder to run in, outputs into blobs, blobs to a
+// gateway. An attempt's folder stays until its report is settled, so that a next life can report it again.
+import { accessSync, constants } from 'node:fs';
+import { mkdir, open, readdir, readFile, writeFile } from 'node:fs/promises';
+import { isAbsolute, join } from 'node:path';
+import type { InputFile } from '../../protocol/api/jobspec.ts';
+import { fill, fillArgs, holdsPlaceholder, itemText } from '../../protocol/api/placeholders.ts';
+import type { Fence, Sha256 } from '../../protocol/ids.ts';
+import type { Result } from '../../protocol/state/result.ts';
+import type { Clock } from '../../protocol/time.ts';
+import { inputManifest } from '../../protocol/wire/manifest.ts';
+import { decodeGrants, encodeGrants, type PushedGrant } from '../../protocol/wire/work.ts';
+import type { BlobStore } from '../blob/port.ts';
+import { type attemptFolder, removeAttemptFolder } from '../files/attempt-folder.ts';
+import { collectOutputs } from '../files/collect.ts';
+import { stageAttempt } from '../files/stage.ts';
+import type { Log } from '../log.ts';
+import { slotsOf } from '../policy/placement.ts';
+import { taskEnvironment } from '../runtime/environment.ts';
+import { scriptArgv } from '../runtime/interpreter.ts';
+import type { AttemptEnded, AttemptSpec, RunningAttempt } from '../runtime/port.ts';
+import type { Workshop } from './attempts.ts';
+
+const FIRST_LINE_MAX_BYTES = 512;
+const GRANT_FILE = 'grant.json';
+
+/** Brings blobs from and to gateways. */
+export interface Carrier {
+  /** Fails with `not-found` where no gateway has one of them, `unreachable` where none answers. */
+  fetch(blobs: readonly Sha256[], signal: AbortSignal): Promise<void>;
+  /** Resolves once a gateway has them durably. */
+  deliver(blobs: readonly Sha256[], signal: AbortSignal): Promise<void>;
+}
+
+export interface WorkshopParts {
+  readonly store: BlobStore;
+  readonly carrier: Carrier;
+  readonly clock: Clock;
+  readonly out: Log;
+}
+
+export interface WorkshopOptions {
+  /** Absolute; holds the folders of attempts and nothing else. */
+  readonly attemptsFolder: string;
+  readonly slots: number;
+  /** The worker's own PATH and LANG, for tasks that bring none. */
+  readonly path: string;
+  readonly lang: string;
+}
+
+export class FileWorkshop implements Workshop {
+  readonly #parts: WorkshopParts;
+  readonly #options: WorkshopOptions;
+  /** What each collected result named, its manifest's files included, until it is delivered. */
+  readonly #named = new WeakMap<Result, readonly Sha256[]>();
+
+  constructor(parts: WorkshopParts, options: WorkshopOptions) {
+    this.#parts = parts;
+    this.#options = options;
+  }
+
+  folderOf(fence: Fence): string {
+    return join(this.#options.attemptsFolder, fence);
+  }
+
+  async prepare(grant: PushedGrant, signal: AbortSignal): Promise<AttemptSpec> {
+    const inputs = await this.#inputs(grant, signal);
+    const stdin = (grant.spec.stdin?.sha256 ?? null) as Sha256 | null;
+    const blobs = new Set(inputs.flatMap((input) => (input.sha256 === undefined ? [] : [input.sha256 as Sha256])));
+    if (stdin !== null) blobs.add(stdin);
+    await this.#parts.carrier.fetch([...blobs], signal);
+    const folder = this.folderOf(grant.fence);
+    const places = await stageAttempt(this.#parts, { folder, inputs, stdin }, signal);
+    await writeFile(join(folder, GRANT_FILE), encodeGrants([grant])[0] as Uint8Array);
+    const env = this.#environment(grant, places);
+    return {
+      fence: grant.fence,
+      argv: await this.#argv(grant, places.workFolder, env.PATH ?? ''),
+      folder,
+      workFolder: places.workFolder,
+      stdinFile: stdin === null ? null : places.stdinFile,
+      stdoutFile: places.stdoutFile,
+      stderrFile: places.stderrFile,
+      env,
+      timeoutMs: grant.spec.timeoutMs ?? null,
+    };
+  }
+
+  async #inputs({ spec, entry }: PushedGrant, signal: AbortSignal): Promise<InputFile[]> {
+    const inputs = [...(spec.inputs ?? []), ...(entry?.inputs ?? [])];
+    if (spec.inputsManifest !== undefined) {
+      const sha256 = spec.inputsManifest.sha256 as Sha256;
+      await this.#parts.carrier.fetch([sha256], signal);
+      const manifest = inputManifest();
+      for await (const chunk of await this.#parts.store.read(sha256)) {
+        manifest.push(chunk as Uint8Array);
+        inputs.push(...manifest.take());
+      }
+      manifest.end();
+      inputs.push(...manifest.take());
+    }
+    const { script } = spec;
+    if (script !== undefined) inputs.push({ path: script.path, sha256: script.sha256, mode: script.mode ?? 0o755 });
+    return inputs;
+  }
+
+  #environment(grant: PushedGrant, places: ReturnType<typeof attemptFolder>): Readonly<Record<string, string>> {
+    const { spec, entry } = grant;
+    return taskEnvironment({
+      path: spec.path ?? this.#options.path,
+      virtualEnv: spec.virtualEnv ?? null,
+      homeFolder: places.homeFolder,
+      tmpFolder: places.tmpFolder,
+      lang: this.#options.lang,
+      job: grant.jobId,
+      task: grant.task,
+      attempt: grant.attempt,
+      item: entry === null ? null : itemText(entry.item),
+      workFolder: places.workFolder,
+      cpus: typeof spec.needs?.cpu === 'number' ? spec.needs.cpu : slotsOf(spec.needs, { slots: this.#options.slots }),
+      env: spec.env ?? {},
+    });
+  }
+
+  async #argv({ spec, entry }: PushedGrant, workFolder: string, path: string): Promise<readonly string[]> {
+    const args = spec.args ?? [];
+    if (spec.script === undefined) {
+      const command = spec.command ?? [];
+      const own = entry !== null && command.some((part) => holdsPlaceholder(part, entry.item));
+      const filled = own ? command.map((part) => fill(part, entry.item)) : command;
+      const rest = own ? args.map((arg) => fill(arg, entry.item)) : filledArgs(args, entry);
+      return [...(spec.interpreter ?? []), ...filled, ...rest];
+    }
+    const started = scriptArgv(
+      {
+        path: spec.script.path,
+        firstLine: await firstLine(join(workFolder, spec.script.path)),
+        interpreter: spec.interpreter ?? null,
+      },
+      commandsOn(path),
+    );
+    // Alone it is started as a file of the current folder, as one would type it, never looked up on the PATH.
+    const argv = started.length === 1 ? [`./${spec.script.path}`] : started;
+    return [...argv, ...filledArgs(args, entry)];
+  }
+
+  async collect(grant: PushedGrant, ended: AttemptEnded): Promise<Result> {
+    const { stdout, stderr, outputs, blobs, notes } = await collectOutputs(this.#parts, this.folderOf(grant.fence));
+    for (const note of notes) this.#parts.out.info({ fence: grant.fence }, note);
+    const { exit, reason, detail, startedAt, endedAt } = ended;
+    if (reason === 'killed' || reason === 'runner-died')
+      throw new Error(`bug: an attempt that was ${reason} has no result`);
+    const said = [detail, ...notes].filter((sentence) => sentence !== null).join(' ');
+    const result = { exit, reason, detail: said === '' ? null : said, startedAt, endedAt, stdout, stderr, outputs };
+    this.#named.set(result, blobs);
+    return result;
+  }
+
+  async publish(result: Result, signal: AbortSignal): Promise<void> {
+    const blobs = this.#named.get(result) ?? [];
+    if (blobs.length > 0) await this.#parts.carrier.deliver(blobs, signal);
+  }
+
+  async discard(fence: Fence): Promise<void> {
+    await removeAttemptFolder(this.folderOf(fence));
+  }
+
+  /** The grant of an attempt whose folder is still here; undefined where the folder does not say. */
+  async grantOf(attempt: RunningAttempt): Promise<PushedGrant | undefined> {
+    try {
+      return decodeGrants(await readFile(join(attempt.folder, GRANT_FILE)))[0];
+    } catch (error) {
+      this.#parts.out.warn(
+        { folder: attempt.folder, err: error },
+        'an attempt is left whose grant is not known; it is killed',
+      );
+      return undefined;
+    }
+  }
+
+  /** At start: folders of attempts that never began, or whose report was settled. */
+  async discardAllBut(kept: ReadonlySet<string>): Promise<void> {
+    await mkdir(this.#options.attemptsFolder, { recursive: true, mode: 0o700 });
+    for (const name of await readdir(this.#options.attemptsFolder)) {
+      if (!kept.has(name)) await removeAttemptFolder(join(this.#options.attemptsFolder, name));
+    }
+  }
+}
+
+function filledArgs(args: readonly string[], entry: PushedGrant['entry']): readonly string[] {
+  return entry === null ? args : fillArgs(args, entry.item);
+}
+
+async function firstLine(path: string): Promise<string> {
+  await using file = await open(path, 'r');
+  const { buffer, bytesRead } = await file.read(new Uint8Array(FIRST_LINE_MAX_BYTES), 0, FIRST_LINE_MAX_BYTES, 0);
+  const text = Buffer.from(buffer.subarray(0, bytesRead)).toString('latin1');
+  if (text.includes('\0')) return '';
+  const end = text.indexOf('\n');
+  return end < 0 ? text : text.slice(0, end);
+}
+
+/** Whether a name is an executable on the PATH, or an absolute path is one. A few lookups for each attempt. */
+function commandsOn(path: string): (command: string) => boolean {
+  const folders = path.split(':').filter((folder) => folder !== '');
+  return (command) =>
+    isAbsolute(command) ? isExecutable(command) : folders.some((folder) => isExecutable(join(folder, command)));
+}
+
+function isExecutable(path: string): boolean {
+  try {
+    accessSync(path, constants.X_OK);
+    return true;
+  } catch {
+    // Not there, or not for this user: either way no command.
+    return false;
+  }
+}
