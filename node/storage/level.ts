@@ -50,7 +50,7 @@ export interface LevelStorageOptions {
   readonly cacheBytes?: number;
 }
 
-const CACHE_BYTES = 32 * 1024 * 1024;
+const CACHE_BYTES = 16 * 1024 * 1024;
 const WITNESS_SYNC_MS = 1_000;
 const RETRY_MIN_MS = 200;
 const RETRY_MAX_MS = 2_000;
@@ -203,7 +203,7 @@ export class LevelStorage implements LogStorage {
     assert(first <= terms.lastIndex + 1, `entry ${first} would leave a gap after ${terms.lastIndex}`);
     const last = append.entries.at(-1);
     await this.#testify(append, first);
-    if (last !== undefined || append.changes.length > 0 || append.compactTo !== undefined) {
+    if (last !== undefined || append.appliedIndex > this.#state.appliedIndex || append.compactTo !== undefined) {
       await this.#appendBatch(append, first);
     }
     if (last !== undefined) {

@@ -85,6 +85,10 @@ export class Raft {
   get lastIndex(): number {
     return this.#log.lastIndex;
   }
+  /** Up to here the log is persisted on this node. */
+  get stableIndex(): number {
+    return this.#log.stable;
+  }
 
   /** One unit of time has passed. */
   tick(): void {

@@ -1,0 +1,524 @@
+// Drives the Raft core: Ready -> storage -> messages -> apply, with group commit and an overlay of rows not yet on disk.
+// What it decides is order and durability; what the log means is decided by `apply`. See DESIGN.md beside this file.
+import { assert, SkeinError } from '../../protocol/errors.ts';
+import type { EpochId } from '../../protocol/ids.ts';
+import { type Entry, FIRST_VOTER, type HardState, type Message, type VoterId } from '../../protocol/raft/message.ts';
+import { Raft } from '../../protocol/raft/raft.ts';
+import type { Ready } from '../../protocol/raft/ready.ts';
+import type { Random } from '../../protocol/random.ts';
+import type { Command, Outcome } from '../../protocol/state/command.ts';
+import type { LoggedEvent, StateEvent } from '../../protocol/state/event.ts';
+import type { RowKey, View } from '../../protocol/state/rows.ts';
+import type { Clock } from '../../protocol/time.ts';
+import {
+  type Epoch,
+  type Faults,
+  type Loaded,
+  type LogStorage,
+  noFaults,
+  type RowChange,
+  type Snapshot,
+} from '../storage/port.ts';
+import { Barriers } from './barriers.ts';
+import { EventRing } from './event-ring.ts';
+import type { Applied, AppliedBatch, AppliedEntry, LogStatus, ReplicatedLog, ScanOptions } from './log.ts';
+import { mergeRows, Overlay } from './overlay.ts';
+import { outcomeUnknown, Proposals } from './proposals.ts';
+import type { WaitOptions } from './waiting.ts';
+
+/** The rules of the state machine: pure, deterministic, and never throwing for what a command may say. */
+export type Apply = (
+  view: View,
+  command: Command,
+  context: { readonly index: number; readonly epochId: EpochId },
+) => { readonly changes: readonly RowChange[]; readonly events: readonly StateEvent[]; readonly outcome: Outcome };
+
+export interface ConsensusCollaborators {
+  readonly storage: LogStorage;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly apply: Apply;
+  /** Carries a message to another voter; may lose it. Never called while there is one voter. */
+  readonly send?: (message: Message) => void;
+  readonly faults?: Faults;
+}
+
+export interface ConsensusOptions {
+  /** What a folder without a log begins with; one that has a log keeps its own. */
+  readonly initialEpoch: Epoch;
+  readonly voters?: readonly VoterId[];
+  readonly tickMs?: number;
+  /** Applied entries kept for those who are behind. */
+  readonly keepEntries?: number;
+  readonly eventsMax?: number;
+}
+
+const TICK_MS = 100;
+const ELECTION_TICKS = 10;
+const HEARTBEAT_TICKS = 1;
+const KEEP_ENTRIES = 10_000;
+/** Entries are dropped in strides. */
+const COMPACT_STRIDE = 256;
+const COMPACT_MAX = 2_048;
+const EVENTS_MAX = 10_000;
+/** Most entries applied, or sent, in one go: bounds the time that one turn takes. */
+const BATCH_MAX = 512;
+/** Entries in the log that are not yet on this disk: the batch under way and the one that gathers. */
+const UNSTABLE_MAX = 1_024;
+const UNSTABLE_MAX_BYTES = 4 * 1024 * 1024;
+/** Rows with no append to ride on are written by themselves after so long. */
+const IDLE_MS = 5;
+
+export class Consensus implements ReplicatedLog {
+  readonly #storage: LogStorage;
+  readonly #clock: Clock;
+  readonly #random: Random;
+  readonly #apply: Apply;
+  readonly #send: (message: Message) => void;
+  readonly #faults: Faults;
+  readonly #options: Required<ConsensusOptions>;
+
+  #raft: Raft | undefined;
+  #epoch: Epoch;
+  readonly #life = new AbortController();
+  #disk: LogStatus['disk'] = 'ok';
+  #diskFailure: SkeinError | undefined;
+
+  readonly #proposals = new Proposals();
+  readonly #barriers = new Barriers();
+  #pumpScheduled = false;
+  #idleArmed = false;
+
+  #unsynced: Ready[] = [];
+  #hardState: HardState | undefined;
+  #write: Promise<void> | undefined;
+  #writes = 0;
+  #unstableBytes = 0;
+  #firstIndex = 1;
+  #storedIndex = 0;
+  #onStored: { readonly index: number; readonly resolve: () => void; readonly reject: (error: unknown) => void }[] = [];
+
+  readonly #overlay = new Overlay();
+  #appliedIndex = 0;
+  /** The term whose no-op was applied last. */
+  #noopTerm = 0;
+  #events: EventRing;
+
+  readonly #appliedListeners = new Set<(batch: AppliedBatch) => void>();
+  readonly #statusListeners = new Set<(status: LogStatus) => void>();
+  #announced = '';
+  readonly #settled = Promise.withResolvers<void>();
+
+  readonly view: View = {
+    get: <Row>(key: RowKey<Row>): Row | undefined => {
+      const fresh = this.#overlay.get(key);
+      return (fresh === undefined ? this.#storage.row(key) : fresh.row) as Row | undefined;
+    },
+  };
+
+  constructor(collaborators: ConsensusCollaborators, options: ConsensusOptions) {
+    this.#storage = collaborators.storage;
+    this.#clock = collaborators.clock;
+    this.#random = collaborators.random;
+    this.#apply = collaborators.apply;
+    this.#send = collaborators.send ?? (() => undefined);
+    this.#faults = collaborators.faults ?? noFaults;
+    this.#options = {
+      voters: [FIRST_VOTER],
+      tickMs: TICK_MS,
+      keepEntries: KEEP_ENTRIES,
+      eventsMax: EVENTS_MAX,
+      ...options,
+    };
+    this.#epoch = options.initialEpoch;
+    this.#events = new EventRing({ max: this.#options.eventsMax, appliedIndex: 0 });
+  }
+
+  /**
+   * Opens the storage (its owner closes it) and replays. With one voter it resolves once this node leads and has applied
+   * every entry that it ever acknowledged, or once its disk has refused.
+   */
+  async start(): Promise<void> {
+    const loaded = await this.#storage.open(this.#options.initialEpoch);
+    assert(loaded.epoch !== undefined, 'a log without an epoch');
+    this.#epoch = loaded.epoch;
+    this.#appliedIndex = loaded.appliedIndex;
+    this.#events = new EventRing({ max: this.#options.eventsMax, appliedIndex: loaded.appliedIndex });
+    this.#begin(loaded);
+    this.#clock.every(this.#options.tickMs, () => this.#onTick(), this.#life.signal);
+    if (this.#options.voters.length === 1 && this.#options.voters[0] === loaded.voterId) await this.#settled.promise;
+  }
+
+  /** Lets the write under way end, then answers all that still wait. Rows not yet on disk are replayed at the next start. */
+  async stop(): Promise<void> {
+    const stopping = new SkeinError('no-leader', 'This node is stopping.', { fix: 'Try again.' });
+    this.#life.abort(stopping);
+    this.#proposals.rejectQueued(stopping);
+    while (this.#write !== undefined) await this.#write;
+    this.#proposals.rejectInLog(outcomeUnknown('this node is stopping'));
+    this.#barriers.rejectAll(stopping);
+    for (const waiting of this.#onStored.splice(0)) waiting.reject(stopping);
+    this.#settled.resolve();
+  }
+
+  status(): LogStatus {
+    const raft = this.#raft;
+    const state = raft?.state ?? 'follower';
+    return {
+      epochId: this.#epoch.id,
+      epochNumber: this.#epoch.number,
+      term: raft?.term ?? 0,
+      state,
+      leading: state === 'leader' && this.#noopTerm === raft?.term,
+      commitIndex: raft?.commitIndex ?? this.#appliedIndex,
+      appliedIndex: this.#appliedIndex,
+      lastIndex: raft?.lastIndex ?? this.#appliedIndex,
+      voters: this.#options.voters.length,
+      disk: this.#disk,
+    };
+  }
+
+  async propose(command: Command, options: WaitOptions): Promise<Applied> {
+    this.#life.signal.throwIfAborted();
+    if (this.#diskFailure !== undefined) throw refusedByDisk(this.#diskFailure);
+    const answer = this.#proposals.add(command, options, this.#clock.monotonic());
+    this.#schedulePump();
+    return answer;
+  }
+
+  async readBarrier(options: WaitOptions): Promise<number> {
+    this.#life.signal.throwIfAborted();
+    const answer = this.#barriers.add(options, this.#clock.monotonic());
+    this.#schedulePump();
+    return answer;
+  }
+
+  async *scan<Row>(prefix: string, options: ScanOptions = {}): AsyncGenerator<readonly [RowKey<Row>, Row]> {
+    // Both are taken in one turn: the overlay here, the stored rows at the merge's first step.
+    const fresh = this.#overlay.select(prefix, options);
+    const stored = this.#storage.rows(
+      prefix,
+      options.limit === undefined ? options : { ...options, limit: options.limit + fresh.length },
+    );
+    for await (const [key, row] of mergeRows(stored, fresh, options)) yield [key as RowKey<Row>, row as Row];
+  }
+
+  onApplied(listener: (batch: AppliedBatch) => void): () => void {
+    this.#appliedListeners.add(listener);
+    return () => this.#appliedListeners.delete(listener);
+  }
+
+  onStatus(listener: (status: LogStatus) => void): () => void {
+    this.#statusListeners.add(listener);
+    return () => this.#statusListeners.delete(listener);
+  }
+
+  eventsSince(index: number, sub: number): readonly LoggedEvent[] | undefined {
+    return this.#events.since(index, sub);
+  }
+
+  /** Fails with `disk-full` while rows cannot be written. */
+  async snapshot(): Promise<Snapshot> {
+    await this.#flushRows();
+    return this.#storage.snapshot();
+  }
+
+  /** A message from another voter. */
+  step(message: Message): void {
+    this.#raft?.step(message);
+    this.#schedulePump();
+  }
+
+  #begin(loaded: Loaded): void {
+    this.#firstIndex = loaded.firstIndex;
+    this.#storedIndex = loaded.appliedIndex;
+    this.#hardState = loaded.hardState;
+    this.#unsynced = [];
+    this.#unstableBytes = 0;
+    const reader = {
+      lastIndex: loaded.lastIndex,
+      term: (index: number) => this.#storage.term(index),
+      entry: (index: number) => this.#storage.entry(index),
+    };
+    this.#raft = new Raft(
+      { log: reader, random: this.#random.fork(`raft-${loaded.hardState.term}`) },
+      {
+        epochId: this.#epoch.id,
+        id: loaded.voterId,
+        voters: this.#options.voters,
+        hardState: loaded.hardState,
+        appliedIndex: this.#appliedIndex,
+        electionTicks: ELECTION_TICKS,
+        heartbeatTicks: HEARTBEAT_TICKS,
+        batchMax: BATCH_MAX,
+      },
+    );
+    this.#raft.tick();
+    this.#pump();
+  }
+
+  #onTick(): void {
+    this.#raft?.tick();
+    const nowMs = this.#clock.monotonic();
+    this.#proposals.expire(nowMs, () => this.#whyNot());
+    this.#barriers.expire(nowMs, () => this.#whyNot());
+    this.#schedulePump();
+  }
+
+  #whyNot(): SkeinError {
+    const { state, voters } = this.status();
+    if (this.#diskFailure !== undefined) return refusedByDisk(this.#diskFailure);
+    if (state !== 'leader') return new SkeinError('no-leader', 'No leader was found in time.', { fix: 'Try again.' });
+    if (voters > 1) return new SkeinError('no-quorum', 'Too few voters answered in time.', { fix: 'Try again.' });
+    return new SkeinError('too-busy', 'The log did not get to it in time.', { fix: 'Try again in a moment.' });
+  }
+
+  // The pump: synchronous, and run whenever something may have become due
+
+  /** At the end of the turn, so that what is proposed within one turn shares a batch. */
+  #schedulePump(): void {
+    if (this.#pumpScheduled) return;
+    this.#pumpScheduled = true;
+    queueMicrotask(() => {
+      this.#pumpScheduled = false;
+      this.#pump();
+    });
+  }
+
+  #pump(): void {
+    const raft = this.#raft;
+    if (raft === undefined || this.#disk !== 'ok') return;
+    if (raft.state !== 'leader') this.#barriers.onDeposed();
+    this.#barriers.begin((context) => raft.readIndex(context));
+    this.#feed(raft);
+    for (let ready = raft.ready(); ready !== undefined; ready = raft.ready()) this.#take(ready);
+    if (this.#write === undefined) this.#startWrite(raft);
+    this.#announceStatus();
+  }
+
+  #feed(raft: Raft): void {
+    if (raft.state !== 'leader' || this.#life.signal.aborted) return;
+    const room = {
+      count: UNSTABLE_MAX - (raft.lastIndex - raft.stableIndex),
+      sizeBytes: UNSTABLE_MAX_BYTES - this.#unstableBytes,
+    };
+    if (room.count <= 0 || room.sizeBytes <= 0) return;
+    for (const proposal of this.#proposals.takeQueued(room)) {
+      const index = raft.propose(proposal.command);
+      assert(index !== undefined, 'a leader refused a proposal');
+      this.#proposals.onProposed(proposal, index, raft.term);
+      this.#unstableBytes += proposal.sizeBytes;
+    }
+  }
+
+  #take(ready: Ready): void {
+    for (const message of ready.messages) this.#send(message);
+    if (ready.hardState !== undefined) this.#hardState = ready.hardState;
+    if (ready.mustSync || ready.messagesAfterSync.length > 0) this.#unsynced.push(ready);
+    for (const read of ready.reads) this.#barriers.onConfirmed(read);
+    if (ready.committed.length > 0) this.#applyCommitted(ready.committed);
+    this.#barriers.onApplied(this.#appliedIndex);
+  }
+
+  // Writing
+
+  #startWrite(raft: Raft): void {
+    const readys = this.#unsynced;
+    this.#unsynced = [];
+    if (readys.some((ready) => ready.mustSync)) this.#write = this.#append(raft, readys);
+    else this.#onSynced(raft, readys);
+    if (this.#write === undefined && this.#overlay.hasUnwritten) this.#armIdleWrite();
+  }
+
+  /** One synced batch: what these Readys want kept, and the rows of whatever was applied since the last. */
+  async #append(raft: Raft, readys: readonly Ready[]): Promise<void> {
+    const changes = this.#overlay.take();
+    const appliedIndex = this.#appliedIndex;
+    const compactTo = this.#compactTo();
+    const entries = mergedEntries(readys);
+    const sizeBytes = this.#unstableBytes;
+    const kind = entries.length > 0 ? 'append' : readys.length > 0 ? 'vote' : 'rows';
+    try {
+      this.#faults.reach(`log.${kind}.before-sync`);
+      await this.#storage.append({ entries, hardState: this.#hardState, changes, appliedIndex, compactTo });
+    } catch (error) {
+      this.#overlay.onFailed(changes);
+      this.#write = undefined;
+      this.#onWriteFailed(error);
+      return;
+    }
+    this.#faults.reach(`log.${kind}.after-sync`);
+    this.#write = undefined;
+    this.#writes++;
+    this.#unstableBytes -= sizeBytes;
+    this.#firstIndex = Math.max(this.#firstIndex, (compactTo ?? 0) + 1);
+    this.#storedIndex = appliedIndex;
+    this.#overlay.onStored(changes, appliedIndex);
+    this.#onRowsStored();
+    this.#onSynced(raft, readys);
+    this.#pump();
+  }
+
+  #onSynced(raft: Raft, readys: readonly Ready[]): void {
+    if (readys.length > 0) this.#faults.reach('log.commit.before');
+    for (const ready of readys) {
+      raft.advance(ready);
+      for (const message of ready.messagesAfterSync) this.#send(message);
+    }
+    if (readys.length > 0) this.#faults.reach('log.commit.after');
+  }
+
+  #compactTo(): number | undefined {
+    const due = this.#appliedIndex - this.#options.keepEntries;
+    if (due < this.#firstIndex + COMPACT_STRIDE) return undefined;
+    return Math.min(due, this.#firstIndex + COMPACT_MAX);
+  }
+
+  #armIdleWrite(): void {
+    if (this.#idleArmed || this.#life.signal.aborted) return;
+    this.#idleArmed = true;
+    const writes = this.#writes;
+    const onTime = (): void => {
+      this.#idleArmed = false;
+      const raft = this.#raft;
+      if (raft === undefined || this.#disk !== 'ok' || this.#write !== undefined || !this.#overlay.hasUnwritten) return;
+      if (this.#writes === writes) this.#write = this.#append(raft, []);
+      else this.#armIdleWrite();
+    };
+    // The sleep fails only when this node stops.
+    this.#clock.sleep(IDLE_MS, this.#life.signal).then(onTime, () => undefined);
+  }
+
+  #flushRows(): Promise<void> {
+    if (this.#storedIndex >= this.#appliedIndex) return Promise.resolve();
+    if (this.#diskFailure !== undefined) return Promise.reject(refusedByDisk(this.#diskFailure));
+    return new Promise((resolve, reject) => {
+      this.#onStored.push({ index: this.#appliedIndex, resolve, reject });
+      if (this.#write === undefined && this.#raft !== undefined) this.#write = this.#append(this.#raft, []);
+    });
+  }
+
+  #onRowsStored(): void {
+    if (this.#onStored.length === 0) return;
+    const due = this.#onStored.filter((waiting) => waiting.index <= this.#storedIndex);
+    this.#onStored = this.#onStored.filter((waiting) => waiting.index > this.#storedIndex);
+    for (const waiting of due) waiting.resolve();
+    if (this.#onStored.length > 0) this.#armIdleWrite();
+  }
+
+  // A disk that refuses
+
+  #onWriteFailed(error: unknown): void {
+    const failure = asSkeinError(error);
+    this.#diskFailure = failure;
+    this.#disk = failure.code === 'disk-full' ? 'full' : 'failed';
+    this.#unsynced = [];
+    const refused = refusedByDisk(failure);
+    this.#proposals.rejectQueued(refused);
+    // A full disk keeps nothing of what it refused. Other voters may have: what was sent may still be committed.
+    const isLost = failure.code === 'disk-full' && this.#options.voters.length === 1;
+    this.#proposals.rejectInLog(isLost ? refused : outcomeUnknown('the disk failed', failure));
+    for (const waiting of this.#onStored.splice(0)) waiting.reject(refused);
+    this.#settled.resolve();
+    this.#announceStatus();
+    void this.#recover();
+  }
+
+  /** Goes on with what is truly on the disk, as after a restart; but rows and events in memory stay what they are. */
+  async #recover(): Promise<void> {
+    const loaded = await this.#reopened();
+    if (loaded === undefined) return;
+    this.#disk = 'ok';
+    this.#diskFailure = undefined;
+    this.#barriers.onDeposed();
+    this.#begin(loaded);
+  }
+
+  /** Undefined when this node stops, or when the folder is damaged, which no waiting mends. */
+  async #reopened(): Promise<Loaded | undefined> {
+    try {
+      const loaded = await this.#storage.reopen(this.#life.signal);
+      if (loaded.lastIndex < this.#appliedIndex) throw lostEntries(loaded.lastIndex, this.#appliedIndex);
+      return loaded;
+    } catch (error) {
+      if (this.#life.signal.aborted) return undefined;
+      this.#disk = 'failed';
+      this.#diskFailure = asSkeinError(error);
+      this.#announceStatus();
+      return undefined;
+    }
+  }
+
+  // Applying
+
+  #applyCommitted(entries: readonly Entry[]): void {
+    this.#faults.reach('log.apply.before');
+    const applied: AppliedEntry[] = [];
+    const outcomes: (Outcome | undefined)[] = [];
+    for (const entry of entries) {
+      const result = entry.kind === 'command' ? this.#applyCommand(entry.index, entry.data) : undefined;
+      if (entry.kind === 'noop') this.#noopTerm = entry.term;
+      if (result !== undefined) applied.push(result);
+      outcomes.push(result?.outcome);
+      this.#appliedIndex = entry.index;
+    }
+    this.#faults.reach('log.apply.after');
+    const batch = { appliedIndex: this.#appliedIndex, entries: applied };
+    for (const listener of this.#appliedListeners) listener(batch);
+    this.#faults.reach('log.answer.before');
+    for (const [n, entry] of entries.entries()) this.#proposals.onApplied(entry, outcomes[n]);
+  }
+
+  #applyCommand(index: number, command: Command): AppliedEntry {
+    const { changes, events, outcome } = this.#apply(this.view, command, { index, epochId: this.#epoch.id });
+    for (const { key, row } of changes) this.#overlay.set(key, row, index);
+    const logged = events.map((event, sub): LoggedEvent => ({ ...event, index, sub }));
+    for (const event of logged) this.#events.push(event);
+    return { index, command, outcome, events: logged };
+  }
+
+  /** Listeners hear of leadership and disk, not of every index. */
+  #announceStatus(): void {
+    const status = this.status();
+    if (status.leading) this.#settled.resolve();
+    const { term, state, leading, disk, voters } = status;
+    const announced = `${term} ${state} ${leading} ${disk} ${voters}`;
+    if (announced === this.#announced) return;
+    this.#announced = announced;
+    for (const listener of this.#statusListeners) listener(status);
+  }
+}
+
+/** The entries of several Readys as one run; a later one may replace the end of an earlier one. */
+function mergedEntries(readys: readonly Ready[]): readonly Entry[] {
+  const [only] = readys;
+  if (only !== undefined && readys.length === 1) return only.entries;
+  const merged: Entry[] = [];
+  for (const { entries } of readys) {
+    const first = entries[0]?.index;
+    const from = merged[0]?.index;
+    if (first !== undefined && from !== undefined) merged.length = Math.max(0, Math.min(merged.length, first - from));
+    merged.push(...entries);
+  }
+  return merged;
+}
+
+function refusedByDisk(failure: SkeinError): SkeinError {
+  const { message, fix = 'Try again later.', retryAfterMs = 5_000 } = failure;
+  if (failure.code === 'disk-full') return new SkeinError('disk-full', message, { cause: failure, fix, retryAfterMs });
+  return new SkeinError('no-leader', `This node's log refuses writes: ${message}`, {
+    cause: failure,
+    fix,
+    retryAfterMs,
+  });
+}
+
+function lostEntries(lastIndex: number, appliedIndex: number): SkeinError {
+  return new SkeinError('folder-damaged', `The log ends at ${lastIndex}, but ${appliedIndex} entries were applied.`, {
+    fix: 'Restore a backup.',
+  });
+}
+
+function asSkeinError(error: unknown): SkeinError {
+  return error instanceof SkeinError ? error : new SkeinError('folder-unusable', String(error), { cause: error });
+}

@@ -1,0 +1,112 @@
+// Commands that were handed in and not yet answered: first in a queue, then in the log under an index. Where a failure
+// finds one decides what its caller may be told: not proposed, or not known.
+import { SkeinError } from '../../protocol/errors.ts';
+import type { Command, Outcome } from '../../protocol/state/command.ts';
+import type { Applied } from './log.ts';
+import { expire, Waiter, type WaitOptions } from './waiting.ts';
+
+const WAITING_MAX = 8_192;
+const SUBMISSION_MAX_BYTES = 64 * 1024;
+const COMMAND_MAX_BYTES = 1024 * 1024;
+
+export class Proposal extends Waiter<Applied> {
+  readonly command: Command;
+  readonly sizeBytes: number;
+
+  constructor(command: Command, sizeBytes: number, options: WaitOptions, nowMs: number) {
+    super(options, nowMs);
+    this.command = command;
+    this.sizeBytes = sizeBytes;
+  }
+}
+
+export class Proposals {
+  #queue: Proposal[] = [];
+  /** By log index, with the term in which it was proposed. */
+  readonly #inLog = new Map<number, { readonly proposal: Proposal; readonly term: number }>();
+
+  /** Fails with `too-busy` or `too-large`, or with the signal's reason when that has fired already. */
+  add(command: Command, options: WaitOptions, nowMs: number): Promise<Applied> {
+    const sizeBytes = Buffer.byteLength(JSON.stringify(command));
+    const maxBytes = command.kind === 'job.submitted' ? SUBMISSION_MAX_BYTES : COMMAND_MAX_BYTES;
+    if (sizeBytes > maxBytes) throw tooLarge(command, { sizeBytes, maxBytes });
+    if (this.#queue.length + this.#inLog.size >= WAITING_MAX) throw tooBusy();
+    const proposal = new Proposal(command, sizeBytes, options, nowMs);
+    if (!proposal.settled) this.#queue.push(proposal);
+    return proposal.promise;
+  }
+
+  /** The next ones that still wait, at most so many and so large together (but one at least). */
+  takeQueued(limits: { readonly count: number; readonly sizeBytes: number }): Proposal[] {
+    const taken: Proposal[] = [];
+    let sizeBytes = 0;
+    let at = 0;
+    for (; at < this.#queue.length && taken.length < limits.count; at++) {
+      const next = this.#queue[at] as Proposal;
+      if (next.settled) continue;
+      sizeBytes += next.sizeBytes;
+      if (taken.length > 0 && sizeBytes > limits.sizeBytes) break;
+      taken.push(next);
+    }
+    if (at > 0) this.#queue = this.#queue.slice(at);
+    return taken;
+  }
+
+  onProposed(proposal: Proposal, index: number, term: number): void {
+    this.#inLog.set(index, { proposal, term });
+  }
+
+  onApplied(entry: { readonly index: number; readonly term: number }, outcome: Outcome | undefined): void {
+    const found = this.#inLog.get(entry.index);
+    if (found === undefined) return;
+    this.#inLog.delete(entry.index);
+    if (found.term === entry.term && outcome !== undefined) found.proposal.resolve({ index: entry.index, outcome });
+    else found.proposal.reject(replaced());
+  }
+
+  /** @param queuedError why those that were never proposed got no further. */
+  expire(nowMs: number, queuedError: () => SkeinError): void {
+    this.#queue = expire(this.#queue, nowMs, queuedError);
+    for (const { proposal } of this.#inLog.values()) {
+      if (proposal.deadlineMs <= nowMs) proposal.reject(outcomeUnknown('no majority has kept it in time'));
+    }
+  }
+
+  rejectQueued(error: SkeinError): void {
+    for (const proposal of this.#queue) proposal.reject(error);
+    this.#queue = [];
+  }
+
+  rejectInLog(error: SkeinError): void {
+    for (const { proposal } of this.#inLog.values()) proposal.reject(error);
+    this.#inLog.clear();
+  }
+}
+
+export function outcomeUnknown(why: string, cause?: unknown): SkeinError {
+  return new SkeinError('outcome-unknown', `The command was proposed, but whether it holds is not known: ${why}.`, {
+    cause,
+    fix: 'Ask again with the same idempotency key: it is done once at most.',
+  });
+}
+
+function replaced(): SkeinError {
+  return new SkeinError('no-leader', 'Another leader took over before the command was committed; it was dropped.', {
+    fix: 'Try again.',
+  });
+}
+
+function tooBusy(): SkeinError {
+  return new SkeinError('too-busy', `More than ${WAITING_MAX} commands wait for the log.`, {
+    fix: 'Try again in a moment.',
+    retryAfterMs: 1_000,
+  });
+}
+
+function tooLarge(command: Command, size: { readonly sizeBytes: number; readonly maxBytes: number }): SkeinError {
+  return new SkeinError(
+    'too-large',
+    `A ${command.kind} of ${size.sizeBytes} bytes is larger than the ${size.maxBytes} that the log takes.`,
+    { fix: 'Keep large lists in a manifest blob.' },
+  );
+}

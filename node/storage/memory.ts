@@ -1,0 +1,179 @@
+// The log's storage in memory, for tests and the simulator: it passes the same suite as the one on disk. What a MemoryDisk
+// holds is what was synced; a storage opened on it again finds exactly that.
+import { assert, SkeinError } from '../../protocol/errors.ts';
+import { type Entry, FIRST_VOTER, NOBODY, type VoterId } from '../../protocol/raft/message.ts';
+import { compareKeys } from './keys.ts';
+import type { Append, Epoch, Loaded, LogStorage, RowsOptions, Snapshot } from './port.ts';
+import { printHash, rowHash, shiftHash } from './state-hash.ts';
+
+/** Values are kept as JSON, so that nothing is shared with those who wrote it. */
+export class MemoryDisk {
+  readonly entries = new Map<number, string>();
+  readonly rows = new Map<string, string>();
+  readonly local = new Map<string, string>();
+  epoch: Epoch | undefined;
+  voterId: VoterId = NOBODY;
+  hardState = { term: 0, vote: NOBODY, commit: 0 };
+  firstIndex = 1;
+  termBefore = 0;
+  lastIndex = 0;
+  appliedIndex = 0;
+  locked = false;
+  /** A test may hold or watch each sync here. */
+  sync: () => Promise<void> = async () => undefined;
+  #refusal: 'disk-full' | 'folder-unusable' | undefined;
+  #onRoom: (() => void)[] = [];
+
+  get refusal(): 'disk-full' | 'folder-unusable' | undefined {
+    return this.#refusal;
+  }
+
+  /** Every write fails from now on. */
+  refuse(code: 'disk-full' | 'folder-unusable'): void {
+    this.#refusal = code;
+  }
+
+  /** There is room again. */
+  allow(): void {
+    this.#refusal = undefined;
+    for (const wake of this.#onRoom.splice(0)) wake();
+  }
+
+  room(signal: AbortSignal): Promise<void> {
+    if (this.#refusal === undefined) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+      this.#onRoom.push(resolve);
+    });
+  }
+}
+
+export class MemoryStorage implements LogStorage {
+  readonly #disk: MemoryDisk;
+  #open = false;
+  #failed = false;
+
+  constructor(disk: MemoryDisk) {
+    this.#disk = disk;
+  }
+
+  async open(initialEpoch?: Epoch): Promise<Loaded> {
+    const disk = this.#disk;
+    if (!this.#open && disk.locked) throw new SkeinError('folder-locked', 'The memory disk is in use by another node.');
+    this.#open = true;
+    disk.locked = true;
+    if (disk.epoch === undefined && initialEpoch !== undefined) {
+      disk.epoch = initialEpoch;
+      disk.voterId = FIRST_VOTER;
+    }
+    return this.#loaded();
+  }
+
+  #loaded(): Loaded {
+    const { epoch, voterId, hardState, firstIndex, lastIndex, appliedIndex } = this.#disk;
+    const commit = Math.max(hardState.commit, appliedIndex);
+    return { epoch, voterId, hardState: { ...hardState, commit }, firstIndex, lastIndex, appliedIndex };
+  }
+
+  async close(): Promise<void> {
+    if (this.#open) this.#disk.locked = false;
+    this.#open = false;
+    this.#failed = false;
+  }
+
+  term(index: number): number | undefined {
+    if (index === this.#disk.firstIndex - 1) return this.#disk.termBefore;
+    return this.entry(index)?.term;
+  }
+
+  entry(index: number): Entry | undefined {
+    return parse<Entry>(this.#disk.entries.get(index));
+  }
+
+  async append(append: Append): Promise<void> {
+    await this.#sync();
+    const disk = this.#disk;
+    const first = append.entries[0]?.index ?? disk.lastIndex + 1;
+    assert(first <= disk.lastIndex + 1, `entry ${first} would leave a gap after ${disk.lastIndex}`);
+    if (append.hardState !== undefined) disk.hardState = append.hardState;
+    for (let index = first; index <= disk.lastIndex; index++) disk.entries.delete(index);
+    for (const entry of append.entries) disk.entries.set(entry.index, JSON.stringify(entry));
+    disk.lastIndex = first + append.entries.length - 1;
+    for (const { key, row } of append.changes) put(disk.rows, key, row);
+    disk.appliedIndex = append.appliedIndex;
+    this.#compact(append.compactTo ?? 0);
+  }
+
+  #compact(to: number): void {
+    const disk = this.#disk;
+    if (to < disk.firstIndex) return;
+    disk.termBefore = this.term(to) ?? 0;
+    for (let index = disk.firstIndex; index <= to; index++) disk.entries.delete(index);
+    disk.firstIndex = to + 1;
+  }
+
+  async #sync(): Promise<void> {
+    assert(this.#open, 'the storage is not open');
+    if (!this.#failed) await this.#disk.sync();
+    if (this.#disk.refusal !== undefined) this.#failed = true;
+    if (this.#failed) throw new SkeinError(this.#disk.refusal ?? 'disk-full', 'The memory disk refuses writes.');
+  }
+
+  async reopen(signal: AbortSignal): Promise<Loaded> {
+    await this.#disk.room(signal);
+    this.#failed = false;
+    return this.#loaded();
+  }
+
+  row(key: string): unknown {
+    return parse(this.#disk.rows.get(key));
+  }
+
+  async *rows(prefix: string, options: RowsOptions): AsyncGenerator<readonly [string, unknown]> {
+    for (const [key, json] of select(this.#disk.rows, prefix, options)) yield [key, parse(json)];
+  }
+
+  snapshot(): Snapshot {
+    const held = select(this.#disk.rows, '', {});
+    async function* rows(): AsyncGenerator<readonly [string, unknown]> {
+      for (const [key, json] of held) yield [key, parse(json)];
+    }
+    const sum = held.reduce((sofar, [key, json]) => shiftHash(sofar, { removed: 0n, added: rowHash(key, json) }), 0n);
+    return { index: this.#disk.appliedIndex, stateHash: printHash(sum), rows: rows() };
+  }
+
+  /** The hash is made from the rows each time, so it cannot differ. */
+  async verify(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+  }
+
+  getLocal(key: string): unknown {
+    return parse(this.#disk.local.get(key));
+  }
+
+  async putLocal(changes: readonly { readonly key: string; readonly value: unknown }[]): Promise<void> {
+    await this.#sync();
+    for (const { key, value } of changes) put(this.#disk.local, key, value);
+  }
+
+  async *scanLocal(prefix: string): AsyncGenerator<readonly [string, unknown]> {
+    for (const [key, json] of select(this.#disk.local, prefix, {})) yield [key, parse(json)];
+  }
+}
+
+function put(map: Map<string, string>, key: string, value: unknown): void {
+  if (value === undefined) map.delete(key);
+  else map.set(key, JSON.stringify(value));
+}
+
+function parse<Value>(json: string | undefined): Value | undefined {
+  return json === undefined ? undefined : (JSON.parse(json) as Value);
+}
+
+function select(map: ReadonlyMap<string, string>, prefix: string, options: RowsOptions): [string, string][] {
+  const { after, reverse = false, limit = Number.POSITIVE_INFINITY } = options;
+  const inOrder = [...map].filter(([key]) => key.startsWith(prefix)).sort(([a], [b]) => compareKeys(a, b));
+  if (reverse) inOrder.reverse();
+  const sign = reverse ? -1 : 1;
+  return inOrder.filter(([key]) => after === undefined || sign * compareKeys(key, after) > 0).slice(0, limit);
+}
