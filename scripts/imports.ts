@@ -9,7 +9,7 @@ const floors: readonly (readonly string[])[] = [
   ['cli'],
   ['simulator'],
   ['leader', 'worker', 'mesh'],
-  ['gossip', 'consensus', 'files', 'blob', 'identity'],
+  ['gossip', 'consensus', 'membership', 'files', 'blob', 'identity'],
   ['policy', 'provider', 'runtime', 'transport', 'storage', 'config'],
 ];
 
