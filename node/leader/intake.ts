@@ -8,8 +8,7 @@ import type { Command, Outcome } from '../../protocol/state/command.ts';
 import type { Result } from '../../protocol/state/result.ts';
 import { keys } from '../../protocol/state/rows.ts';
 import type { Clock } from '../../protocol/time.ts';
-import { openEnvelope, type Verifier } from '../../protocol/wire/envelope.ts';
-import { answerCodec, type Heartbeat, heartbeatCodec } from '../../protocol/wire/heartbeat.ts';
+import { answerCodec, type Heartbeat } from '../../protocol/wire/heartbeat.ts';
 import {
   joinedCodec,
   joinMethods,
@@ -39,12 +38,12 @@ interface Parts {
   readonly transport: Transport;
   readonly blobs: Pick<BlobStore, 'stat'>;
   readonly clock: Clock;
-  readonly verifier: Verifier;
   readonly roster: Roster;
   readonly answers: Answers;
   /** The gateways with the addresses under which others may dial them. */
   readonly gateways: () => readonly Located[];
-  readonly onHeartbeat: (heartbeat: Heartbeat) => void;
+  /** Opens a sealed heartbeat, which counts as heard. Fails with `invalid-request`, `forbidden`. */
+  readonly receive: (sealed: Uint8Array) => Heartbeat;
 }
 
 export class Intake {
@@ -66,15 +65,9 @@ export class Intake {
   }
 
   async #heartbeat(from: PeerId, body: Uint8Array): Promise<Uint8Array> {
-    const envelope = openEnvelope(body, this.#parts.verifier);
-    if (envelope === undefined || envelope.sender !== from) {
-      throw new SkeinError('invalid-request', 'the heartbeat is not signed by its sender');
-    }
-    const heartbeat = heartbeatCodec.decode(envelope.body);
-    if (heartbeat.peerId !== from || heartbeat.incarnation !== envelope.incarnation) {
+    const heartbeat = this.#parts.receive(body);
+    if (heartbeat.peerId !== from)
       throw new SkeinError('invalid-request', 'the heartbeat names another than its sender');
-    }
-    this.#parts.onHeartbeat(heartbeat);
     return answerCodec.encode(await this.#parts.answers.answer(heartbeat));
   }
 

@@ -5,7 +5,7 @@ import { DEFAULT_SETTINGS } from '../../protocol/state/apply-member.ts';
 import { keys, type SettingsRow } from '../../protocol/state/rows.ts';
 import type { Clock } from '../../protocol/time.ts';
 import type { Heartbeat } from '../../protocol/wire/heartbeat.ts';
-import { type Beacon, beaconCodec } from '../../protocol/wire/window.ts';
+import type { Beacon } from '../../protocol/wire/window.ts';
 import type { BlobStore } from '../blob/port.ts';
 import type { AppliedBatch, LogStatus, ReplicatedLog } from '../consensus/log.ts';
 import type { Log } from '../log.ts';
@@ -24,7 +24,7 @@ export interface LeaderParts {
   readonly clock: Clock;
   readonly out: Log;
   /** Publishes the beacon under this node's signature. */
-  readonly announce: (body: Uint8Array) => void;
+  readonly announce: (beacon: Beacon) => void;
 }
 
 /** Housekeeping that other rooms do: retention, the sweep of blobs. Each is a pass that may fail and is run again. */
@@ -146,6 +146,6 @@ export class Leader {
       leaseMs,
       window: this.answers.window(),
     };
-    this.#parts.announce(beaconCodec.encode(beacon));
+    this.#parts.announce(beacon);
   }
 }
