@@ -20,6 +20,8 @@ export interface MeshStatus {
   readonly disk: 'ok' | 'full' | 'failed';
   /** Ready to take submissions. */
   readonly ready: boolean;
+  /** How long ago this replica last heard from a leader, ms: 0 where it leads, null or missing where it is not known. */
+  readonly ageMs?: number | null;
 }
 
 /** One peer as gossip shows it: an item of `skein peers`. */

@@ -83,6 +83,8 @@ export const JobSpec = Type.Object(
       Type.Object({ sha256: Hash, count: Type.Integer({ minimum: 1 }) }, { additionalProperties: false }),
     ),
     items: Type.Optional(Items),
+    /** The JSON of {args?, env?} as a blob, where they would not fit the record: a worker puts them back. */
+    rest: Type.Optional(Type.Object({ sha256: Hash }, { additionalProperties: false })),
     env: Type.Optional(
       Type.Record(Type.String({ pattern: EnvName }), Text(131_072), {
         maxProperties: 1000,
@@ -114,6 +116,9 @@ export const JobSpec = Type.Object(
   { additionalProperties: false, description: 'A job: one of script and command, the rest optional' },
 );
 export type JobSpec = Static<typeof JobSpec>;
+
+/** What the blob `rest` of a spec holds. */
+export type SpecRest = Pick<JobSpec, 'args' | 'env'>;
 
 /** How many tasks a spec makes. */
 export function taskCount(spec: JobSpec): number {

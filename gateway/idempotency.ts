@@ -1,0 +1,49 @@
+// The Idempotency-Key of a request with the hash of what it asked: judged in `apply`, so every gateway agrees.
+import { hash } from 'node:crypto';
+import { SkeinError } from '../protocol/errors.ts';
+import type { Idempotency, Outcome } from '../protocol/state/command.ts';
+import type { Reply, Request } from './context.ts';
+
+const KEY_LENGTH_MAX = 128;
+
+/** @param operation what is asked and of what, so that one key cannot mean two things. */
+export function idempotencyOf(request: Request, operation: string, body: unknown): Idempotency | null {
+  const key = request.headers['idempotency-key'];
+  if (key === undefined) return null;
+  if (typeof key !== 'string' || !/^[\x21-\x7e]+$/.test(key) || key.length > KEY_LENGTH_MAX) {
+    throw new SkeinError('invalid-request', `the Idempotency-Key must be 1 to ${KEY_LENGTH_MAX} printable characters`);
+  }
+  return { key, bodyHash: hash('sha256', `${operation} ${canonical(body)}`, 'hex') };
+}
+
+/** JSON with the names of every object in order: two bodies that mean the same have the same text. */
+export function canonical(value: unknown): string {
+  if (Array.isArray(value)) return `[${value.map(canonical).join(',')}]`;
+  if (typeof value !== 'object' || value === null) return JSON.stringify(value);
+  const fields = value as Readonly<Record<string, unknown>>;
+  const parts = Object.keys(fields)
+    .sort()
+    .map((name) => `${JSON.stringify(name)}:${canonical(fields[name])}`);
+  return `{${parts.join(',')}}`;
+}
+
+/** The answer of a command that was done; a refusal becomes the error that the client gets. */
+export function answerOf(outcome: Outcome, reply: Reply): Readonly<Record<string, unknown>> {
+  if (outcome.kind === 'done') {
+    if (outcome.replayed === true) reply.header('idempotency-replayed', 'true');
+    return outcome.answer;
+  }
+  throw refusal(outcome);
+}
+
+function refusal(outcome: Extract<Outcome, { kind: 'refused' }>): SkeinError {
+  switch (outcome.code) {
+    case 'not-found':
+    case 'idempotency-mismatch':
+    case 'ticket-refused':
+    case 'state-conflict':
+      return new SkeinError(outcome.code, outcome.sentence);
+    default:
+      return new SkeinError('state-conflict', outcome.sentence);
+  }
+}

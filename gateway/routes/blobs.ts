@@ -1,0 +1,159 @@
+// Blobs: which are missing, their upload at one go or in parts, and their bytes.
+import type { Readable } from 'node:stream';
+import { Type } from 'typebox';
+import { BlobCheck, BlobCheckRequest } from '../../protocol/api/job.ts';
+import { SkeinError } from '../../protocol/errors.ts';
+import type { Sha256 } from '../../protocol/ids.ts';
+import { requires } from '../auth.ts';
+import type { App, Context, Reply, Request } from '../context.ts';
+import { about, HashParam, raw, refusals } from '../described.ts';
+import { gone } from '../gone.ts';
+import { serve } from '../serve.ts';
+
+const CHECKS_AT_ONCE = 16;
+
+export function blobRoutes(app: App, context: Context): void {
+  const { mesh } = context;
+  app.post(
+    '/v1/blobs/check',
+    {
+      schema: {
+        ...about({ tag: 'blobs', summary: 'Which of these blobs are missing, and where to go on', scope: 'submit' }),
+        body: BlobCheckRequest,
+        response: { 200: BlobCheck, ...refusals },
+      },
+      onRequest: requires(mesh, 'submit'),
+    },
+    async (request) => check(context, request.body.sha256 as Sha256[]),
+  );
+  app.route({
+    method: ['GET', 'HEAD'],
+    url: '/v1/blobs/:sha256',
+    exposeHeadRoute: false,
+    schema: {
+      ...about({ tag: 'blobs', summary: 'The bytes of a blob; Range is taken', scope: 'read' }),
+      params: Type.Object(HashParam),
+      response: { 200: raw('The bytes'), 206: raw('A range of them'), ...refusals },
+    },
+    onRequest: requires(mesh, 'read'),
+    handler: (request, reply) => read(context, request, reply, (request.params as { sha256: Sha256 }).sha256),
+  });
+}
+
+async function check({ mesh }: Context, hashes: readonly Sha256[]): Promise<BlobCheck> {
+  const missing: BlobCheck['missing'] = [];
+  const left = new Set(hashes).values();
+  const look = async (): Promise<void> => {
+    for (const sha256 of left) {
+      if ((await mesh.blobs.stat(sha256)) !== undefined) continue;
+      missing.push({ sha256, offset: await mesh.blobs.uploadOffset(sha256) });
+    }
+  };
+  await Promise.all(Array.from({ length: CHECKS_AT_ONCE }, look));
+  return { schema: 'skein.blobcheck/1', missing };
+}
+
+async function read({ mesh }: Context, request: Request, reply: Reply, sha256: Sha256): Promise<Reply> {
+  const stat = await mesh.blobs.stat(sha256);
+  if (stat === undefined) throw new SkeinError('not-found', `there is no blob ${sha256} here`);
+  return serve(request, reply, {
+    totalBytes: stat.sizeBytes,
+    etag: sha256,
+    type: 'application/octet-stream',
+    immutable: true,
+    open: (range) => mesh.blobs.read(sha256, range),
+  });
+}
+
+/** In a scope of its own: here a body is a stream of any type and of any length. */
+export function uploadRoutes(app: App, { mesh }: Context): void {
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser('*', (_request, payload, done) => done(null, payload));
+  const onRequest = requires(mesh, 'submit');
+  const params = Type.Object(HashParam);
+  const body = { content: { 'application/octet-stream': { schema: {} } } };
+  app.put(
+    '/v1/blobs/:sha256',
+    {
+      schema: {
+        ...about({ tag: 'blobs', summary: 'Upload a blob at one go', scope: 'submit' }),
+        params,
+        body,
+        response: {
+          200: Type.Null({ description: 'It was there' }),
+          201: Type.Null({ description: 'It is there now' }),
+          ...refusals,
+        },
+      },
+      onRequest,
+    },
+    async (request, reply) => {
+      const length = request.headers['content-length'];
+      const sizeBytes = length === undefined ? undefined : Number(length);
+      const sha256 = request.params.sha256 as Sha256;
+      const { existed } = await mesh.blobs.put(sha256, sourceOf(request.body), sizeBytes, gone(reply));
+      return reply
+        .status(existed ? 200 : 201)
+        .header('location', `/v1/blobs/${sha256}`)
+        .send();
+    },
+  );
+  app.route({
+    method: 'HEAD',
+    url: '/v1/blobs/:sha256/upload',
+    schema: {
+      ...about({ tag: 'blobs', summary: 'Where an upload goes on: the header Upload-Offset', scope: 'submit' }),
+      params,
+      response: { 200: Type.Null(), ...refusals },
+    },
+    onRequest,
+    handler: async (request, reply) => {
+      const sha256 = (request.params as { sha256: Sha256 }).sha256;
+      const whole = await mesh.blobs.stat(sha256);
+      const offset = whole?.sizeBytes ?? (await mesh.blobs.uploadOffset(sha256));
+      return reply.header('cache-control', 'no-store').header('upload-offset', offset).send();
+    },
+  });
+  app.patch(
+    '/v1/blobs/:sha256/upload',
+    {
+      schema: {
+        ...about({
+          tag: 'blobs',
+          summary: 'Append to an upload',
+          description: 'Upload-Offset says where the body begins, Upload-Length how long the blob is as a whole.',
+          scope: 'submit',
+        }),
+        params,
+        body,
+        response: {
+          201: Type.Null({ description: 'Whole, and of the right hash' }),
+          204: Type.Null({ description: 'Kept; more is expected' }),
+          ...refusals,
+        },
+      },
+      onRequest,
+    },
+    async (request, reply) => {
+      const offset = numberIn(request, 'upload-offset');
+      const total = numberIn(request, 'upload-length');
+      const sha256 = request.params.sha256 as Sha256;
+      const state = await mesh.blobs.uploadAppend(sha256, offset, total, sourceOf(request.body), gone(reply));
+      return reply
+        .status(state.done ? 201 : 204)
+        .header('upload-offset', state.offset)
+        .send();
+    },
+  );
+}
+
+async function* nothing(): AsyncGenerator<Uint8Array> {}
+
+/** A request without a body uploads the empty blob. */
+const sourceOf = (body: unknown): AsyncIterable<Uint8Array> => (body as Readable | undefined) ?? nothing();
+
+function numberIn(request: Request, name: 'upload-offset' | 'upload-length'): number {
+  const text = request.headers[name];
+  if (typeof text === 'string' && /^\d{1,15}$/.test(text)) return Number(text);
+  throw new SkeinError('invalid-request', `the header ${name} must be a number of bytes`, { extra: { field: name } });
+}

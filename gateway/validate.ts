@@ -1,0 +1,74 @@
+// Validates what a request brings by the schemas that describe the API. Bodies are taken as they are typed;
+// in a query everything is text, so there numbers and booleans are read out of it.
+import { Ajv, type ErrorObject } from 'ajv';
+import type { FastifySchemaCompiler } from 'fastify';
+import { type ErrorCode, SkeinError } from '../protocol/errors.ts';
+
+const common = { strict: false, validateFormats: false, allErrors: false, removeAdditional: false, messages: true };
+
+/** Compiles each schema at its first use: a gateway starts without paying for paths that nobody calls. */
+export function lazyValidators(): FastifySchemaCompiler<object> {
+  const strict = new Ajv({ ...common, coerceTypes: false });
+  const lenient = new Ajv({ ...common, coerceTypes: true, useDefaults: true });
+  return ({ schema, httpPart }) => {
+    let check: ReturnType<Ajv['compile']> | undefined;
+    return (data: unknown) => {
+      check ??= (httpPart === 'body' ? strict : lenient).compile(schema);
+      if (check(data)) return { value: data };
+      return { error: invalid(check.errors ?? [], httpPart === 'body' ? 'the body' : `the ${partName(httpPart)}`) };
+    };
+  };
+}
+
+const partName = (httpPart: string | undefined): string => (httpPart === 'params' ? 'path' : 'query');
+
+/** Names the field and what was expected of it. */
+export function invalid(errors: readonly ErrorObject[], whole: string): SkeinError {
+  const error = telling(errors);
+  if (error === undefined) return new SkeinError('invalid-request', `${whole} is not of the documented form`);
+  const field = fieldOf(error);
+  const place = field === '' ? whole : `${whole}'s field ${field}`;
+  const code: ErrorCode = field === 'runtime' && typeof error.data === 'string' ? 'runtime-unknown' : 'invalid-request';
+  return new SkeinError(code, `${place} ${expectation(error)}`, {
+    fix: 'the form of every request is in /openapi.json and at /docs',
+    extra: { field: field === '' ? null : field, expected: expectation(error) },
+  });
+}
+
+/** Of the errors of a choice of schemas, the one that got deepest: the branch that was meant. */
+function telling(errors: readonly ErrorObject[]): ErrorObject | undefined {
+  const branches = errors.filter((error) => error.keyword !== 'anyOf' && error.keyword !== 'oneOf');
+  const depth = (error: ErrorObject): number => error.instancePath.split('/').length;
+  return branches.reduce<ErrorObject | undefined>(
+    (best, error) => (best === undefined || depth(error) > depth(best) ? error : best),
+    undefined,
+  );
+}
+
+function fieldOf(error: ErrorObject): string {
+  const path = error.instancePath.slice(1).replaceAll('/', '.').replaceAll('~1', '/').replaceAll('~0', '~');
+  const name = error.params.additionalProperty ?? error.params.missingProperty;
+  if (typeof name !== 'string') return path;
+  const shown = name.length > 60 ? `${name.slice(0, 60)}…` : name;
+  return path === '' ? shown : `${path}.${shown}`;
+}
+
+function expectation(error: ErrorObject): string {
+  const { params } = error;
+  switch (error.keyword) {
+    case 'additionalProperties':
+      return 'is not known';
+    case 'required':
+      return 'is missing';
+    case 'enum':
+      return `must be one of ${params.allowedValues.filter((word: unknown) => word !== null).join(', ')}`;
+    case 'const':
+      return `must be ${JSON.stringify(params.allowedValue)}`;
+    case 'pattern':
+      return params.pattern === '^[0-9a-f]{64}$'
+        ? 'must be a sha-256 in 64 lower-case hex digits'
+        : `must match ${params.pattern}`;
+    default:
+      return error.message ?? 'is not of the documented form';
+  }
+}
