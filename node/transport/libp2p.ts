@@ -1,15 +1,13 @@
 // The transport over libp2p: connections and who may have one, long-lived request streams, gossip.
 import { TopicValidatorResult } from '@libp2p/gossipsub';
-import type { Connection, PeerId as Libp2pPeerId, Stream } from '@libp2p/interface';
+import type { Connection, Ed25519PrivateKey, PeerId as Libp2pPeerId, Stream } from '@libp2p/interface';
 import { peerIdFromString } from '@libp2p/peer-id';
 import { multiaddr } from '@multiformats/multiaddr';
 import { SkeinError } from '../../protocol/errors.ts';
 import type { MeshId, PeerId } from '../../protocol/ids.ts';
 import type { Random } from '../../protocol/random.ts';
 import type { Clock } from '../../protocol/time.ts';
-import { readEnvelope } from '../../protocol/wire/envelope.ts';
-import type { PeerKey } from '../identity/identity.ts';
-import { makeVerifier } from '../identity/signing.ts';
+import { readEnvelope, type Verifier } from '../../protocol/wire/envelope.ts';
 import type { Log } from '../log.ts';
 import { Dispatcher } from './dispatch.ts';
 import { Gate } from './gate.ts';
@@ -36,8 +34,16 @@ const sweepMs = 100;
 const openStreamMs = 5000;
 const streamLimits = { maxInboundStreams: 8, maxOutboundStreams: 8 };
 
+/** The key that libp2p proves to whoever connects. */
+export interface TransportKey {
+  readonly peerId: PeerId;
+  readonly privateKey: Ed25519PrivateKey;
+}
+
 export interface Libp2pTransportParts {
-  readonly identity: PeerKey;
+  readonly identity: TransportKey;
+  /** Judges the seals of gossip messages. */
+  readonly verifier: Verifier;
   readonly admission: Admission;
   readonly clock: Clock;
   readonly random: Random;
@@ -84,7 +90,7 @@ export class Libp2pTransport implements Transport {
     this.#options = options;
     this.#gate = new Gate(admission, clock);
     this.#dispatcher = new Dispatcher({ self: this.self, admission, log });
-    this.#judge = { meshId: options.meshId, admission, verifier: makeVerifier() };
+    this.#judge = { meshId: options.meshId, admission, verifier: parts.verifier };
     this.#listeners = new GossipListeners(log);
     this.#redial = new Redial({
       self: this.self,

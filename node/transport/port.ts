@@ -39,6 +39,7 @@ export interface Transport {
   release(peer: PeerId): void;
   /** Dials once. Fails with `unreachable`. @returns the peer that proved itself at that address */
   dial(address: string, options: CallOptions): Promise<PeerId>;
+  /** Members, and peers that were dialled, with a connection now; observers and joining strangers are none of them. */
   connected(): readonly PeerId[];
   onConnection(listener: (peer: PeerId, up: boolean) => void): void;
   /**
@@ -47,9 +48,9 @@ export interface Transport {
    */
   call(peer: PeerId, channel: Channel, method: string, body: Uint8Array, options: CallOptions): Promise<Uint8Array>;
   handle(channel: Channel, method: string, handler: Handler): void;
-  /** Best effort; never throws for lack of listeners. At most 64 KiB. */
+  /** `message` is a sealed envelope (protocol/wire/envelope.ts) of at most 64 KiB. Best effort; never rejects. Heard by oneself too. */
   publish(topic: Topic, message: Uint8Array): Promise<void>;
-  /** `from` is proven by the signed envelope. A message of a non-member never arrives. */
+  /** `from` is proven by the envelope's seal. A message of a non-member, another mesh or another topic never arrives. */
   subscribe(topic: Topic, listener: (from: PeerId, message: Uint8Array) => void): void;
   /** Closes and redials a peer that went silent. */
   reconnect(peer: PeerId): Promise<void>;
