@@ -25,11 +25,12 @@ import { chunkMaxBytes } from '../../protocol/wire/blob.ts';
 import { DiskReserve, diskError, FolderSync, ifThere, onDisk, systemCode } from './disk.ts';
 import type { BlobStat, BlobStore, Faults } from './port.ts';
 import { hashFile, pour } from './pour.ts';
+import { openRegular, unreadable } from './regular.ts';
 import { mismatch, Uploads } from './uploads.ts';
 
 /** How exactly "last used" is kept: a blob seen within this time is not touched again. */
 const TOUCH_MS = 60_000;
-const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK, COPYFILE_EXCL, COPYFILE_FICLONE } = constants;
+const { COPYFILE_EXCL, COPYFILE_FICLONE } = constants;
 
 export interface FileBlobStoreDeps {
   readonly clock: Clock;
@@ -52,7 +53,6 @@ export class FileBlobStore implements BlobStore {
   readonly #reserve: DiskReserve;
   readonly #folders = new FolderSync();
   readonly #uploads: Uploads;
-  readonly #made = new Map<string, Promise<void>>();
   #names = 0;
   #usage: { count: number; bytes: number } | undefined;
 
@@ -80,7 +80,7 @@ export class FileBlobStore implements BlobStore {
     await onDisk('making the folder of blobs', mkdir(this.#temporary, { recursive: true, mode: 0o700 }));
     await onDisk('making the folder of uploads', mkdir(this.#uploadFolder, { recursive: true, mode: 0o700 }));
     await this.#folders.sync(join(this.#blobs, '..'));
-    await this.#folders.sync(this.#blobs);
+    await this.#makeFolders();
   }
 
   async stat(sha256: Sha256): Promise<BlobStat | undefined> {
@@ -310,7 +310,7 @@ export class FileBlobStore implements BlobStore {
    * through an attempt's outputs finds them all again. @returns false where disk or owner do not allow it
    */
   async #linkIn(path: string, handle: FileHandle, blob: BlobStat): Promise<boolean> {
-    const folder = await this.#makeFolder(blob.sha256);
+    const folder = this.#folderOf(blob.sha256);
     await this.#faults?.reach('blob.rename.before');
     this.#folders.changed(folder);
     try {
@@ -324,7 +324,7 @@ export class FileBlobStore implements BlobStore {
   }
 
   async #publish(path: string, blob: BlobStat): Promise<void> {
-    const folder = await this.#makeFolder(blob.sha256);
+    const folder = this.#folderOf(blob.sha256);
     await this.#faults?.reach('blob.rename.before');
     this.#folders.changed(folder);
     await onDisk('naming a blob', rename(path, this.#path(blob.sha256)));
@@ -345,22 +345,15 @@ export class FileBlobStore implements BlobStore {
     this.#usage.bytes += bytes;
   }
 
-  async #makeFolder(sha256: Sha256): Promise<string> {
-    const folder = this.#folderOf(sha256);
-    let made = this.#made.get(folder);
-    if (made === undefined) {
-      made = this.#makeDurableFolder(folder);
-      this.#made.set(folder, made);
-      made.catch(() => this.#made.delete(folder));
+  /** All 256 at the first start: one fsync then, instead of one more for each of the first blobs. */
+  async #makeFolders(): Promise<void> {
+    const names = Array.from({ length: 256 }, (_, n) => n.toString(16).padStart(2, '0'));
+    const there = new Set(await onDisk('listing the folders of blobs', readdir(this.#blobs)));
+    for (const name of names) {
+      if (there.has(name)) continue;
+      await onDisk('making a folder of blobs', mkdir(join(this.#blobs, name), { mode: 0o700 }));
+      this.#folders.changed(this.#blobs);
     }
-    await made;
-    return folder;
-  }
-
-  async #makeDurableFolder(folder: string): Promise<void> {
-    this.#folders.changed(this.#blobs);
-    const first = await onDisk('making a folder of blobs', mkdir(folder, { recursive: true, mode: 0o700 }));
-    if (first !== undefined) this.#folders.changed(this.#blobs);
     await this.#folders.sync(this.#blobs);
   }
 
@@ -434,37 +427,6 @@ export class FileBlobStore implements BlobStore {
       await handle.close();
     }
   }
-}
-
-async function openRegular(path: string): Promise<FileHandle> {
-  const handle = await openReadable(path);
-  const found = await onDisk('looking at a file', handle.stat());
-  if (found.isFile()) return handle;
-  await handle.close();
-  throw unreadable(path, 'it is no regular file');
-}
-
-async function openReadable(path: string): Promise<FileHandle> {
-  // Not through a link, and not waiting for the writer of a pipe.
-  const flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK;
-  try {
-    return await open(path, flags);
-  } catch (error) {
-    const code = systemCode(error);
-    if (code === 'ENOENT') throw new SkeinError('file-missing', `there is no ${path}`);
-    if (code !== 'EACCES') throw unreadable(path, String(error));
-  }
-  try {
-    // A script may have taken the right to read from its own output.
-    await chmod(path, 0o600);
-    return await open(path, flags);
-  } catch (error) {
-    throw unreadable(path, String(error));
-  }
-}
-
-function unreadable(path: string, why: string): SkeinError {
-  return new SkeinError('file-unreadable', `${path} cannot be taken over: ${why}`);
 }
 
 export function notHere(sha256: Sha256): SkeinError {

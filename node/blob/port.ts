@@ -26,8 +26,9 @@ export interface BlobStore {
     signal?: AbortSignal,
   ): Promise<BlobStat>;
   /**
-   * Takes over a file of the same disk without copying it where possible; nobody may write to it any more, unless
-   * `keepSource`, which leaves it untouched and apart. Its hash is computed here. Doing it again gives the same answer.
+   * Takes over a file of the same disk without copying it where possible: the blob gets the file itself, under a second
+   * name, so nobody may write to it any more. With `keepSource` the file stays apart and may change later. Its hash is
+   * computed here. Doing it again gives the same answer.
    * Fails with `file-missing`, `file-unreadable` (no regular file, or it changed meanwhile), `disk-full`.
    */
   adopt(path: string, options: { readonly keepSource: boolean }): Promise<BlobStat>;

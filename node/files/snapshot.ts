@@ -1,0 +1,36 @@
+// What was in a work folder before its script began, kept in a file beside it: a restarted daemon collects by it.
+import type { BigIntStats } from 'node:fs';
+import { readFile, writeFile } from 'node:fs/promises';
+import { SkeinError } from '../../protocol/errors.ts';
+import type { Sha256 } from '../../protocol/ids.ts';
+
+export type Known =
+  | {
+      readonly kind: 'file';
+      readonly sha256: Sha256;
+      readonly sizeBytes: number;
+      readonly mode: number;
+      readonly stamp: string;
+    }
+  | { readonly kind: 'link'; readonly target: string };
+
+export type Snapshot = ReadonlyMap<string, Known>;
+
+/** All that a change of a file would change, in one string. */
+export function stampOf(stats: BigIntStats): string {
+  return `${stats.size} ${stats.mtimeNs} ${stats.ctimeNs} ${stats.mode} ${stats.ino}`;
+}
+
+export async function writeSnapshot(path: string, snapshot: Snapshot): Promise<void> {
+  // Not fsynced: after a power cut there is no attempt to collect.
+  await writeFile(path, JSON.stringify([...snapshot]), { mode: 0o600 });
+}
+
+/** Fails with `folder-damaged`. */
+export async function readSnapshot(path: string): Promise<Snapshot> {
+  try {
+    return new Map(JSON.parse(await readFile(path, 'utf8')) as [string, Known][]);
+  } catch (cause) {
+    throw new SkeinError('folder-damaged', `the snapshot of an attempt cannot be read: ${path}`, { cause });
+  }
+}

@@ -1,0 +1,139 @@
+// Builds the folder that an attempt runs in, from blobs. Inputs come from outside: none may lie, or point, outside of it.
+import { chmod, lstat, mkdir, symlink, utimes } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import type { InputFile } from '../../protocol/api/jobspec.ts';
+import { SkeinError } from '../../protocol/errors.ts';
+import type { Sha256 } from '../../protocol/ids.ts';
+import type { Clock } from '../../protocol/time.ts';
+import { judgeInput } from '../../protocol/wire/manifest.ts';
+import { onDisk } from '../blob/disk.ts';
+import type { BlobStore } from '../blob/port.ts';
+import { type AttemptFolder, attemptFolder, removeAttemptFolder } from './attempt-folder.ts';
+import { type Known, stampOf, writeSnapshot } from './snapshot.ts';
+import { Window } from './window.ts';
+
+const PLACED_AT_ONCE = 8;
+const INPUTS_MAX = 250_000;
+const FILE_MODE = 0o644;
+const FOLDER_MODE = 0o755;
+
+export interface StageDeps {
+  readonly store: BlobStore;
+  readonly clock: Clock;
+}
+
+export interface StageRequest {
+  /** Made anew; what a broken-off staging left there goes. */
+  readonly folder: string;
+  /** The script is one of them. Their blobs must be in the store and be kept from eviction meanwhile. */
+  readonly inputs: Iterable<InputFile> | AsyncIterable<InputFile>;
+  readonly stdin: Sha256 | null;
+}
+
+/**
+ * Fails with `invalid-request` (a path that leads out, two inputs in one place), `not-found` (a blob that is not here),
+ * `disk-full`, `folder-unusable`.
+ */
+export async function stageAttempt(
+  deps: StageDeps,
+  request: StageRequest,
+  signal?: AbortSignal,
+): Promise<AttemptFolder> {
+  const places = attemptFolder(request.folder);
+  await removeAttemptFolder(places.folder);
+  await onDisk('making the folder of an attempt', mkdir(places.folder, { recursive: true, mode: 0o700 }));
+  for (const folder of [places.workFolder, places.homeFolder, places.tmpFolder]) {
+    await onDisk('making the folder of an attempt', mkdir(folder, { mode: FOLDER_MODE }));
+  }
+  const stage = new Stage(deps, places.workFolder);
+  await stage.fill(request.inputs, signal);
+  if (request.stdin !== null) await deps.store.place(request.stdin, places.stdinFile, { mode: 0o600 });
+  await onDisk('keeping the snapshot of an attempt', writeSnapshot(places.snapshotFile, stage.snapshot));
+  return places;
+}
+
+class Stage {
+  readonly snapshot = new Map<string, Known>();
+  readonly #store: BlobStore;
+  readonly #work: string;
+  /** What each path is or will be: `folder`, or a file's or link's content. Judged before the disk is touched. */
+  readonly #taken = new Map<string, string>();
+  readonly #window = new Window(PLACED_AT_ONCE);
+  readonly #changedAt: number;
+
+  constructor(deps: StageDeps, work: string) {
+    this.#store = deps.store;
+    this.#work = work;
+    // Inputs are as old as the second before: a change within one tick of the file system's clock then still shows.
+    this.#changedAt = Math.floor(deps.clock.now() / 1000) - 1;
+  }
+
+  async fill(inputs: StageRequest['inputs'], signal: AbortSignal | undefined): Promise<void> {
+    try {
+      let count = 0;
+      for await (const input of inputs) {
+        signal?.throwIfAborted();
+        if (++count > INPUTS_MAX) throw new SkeinError('too-large', `more than ${INPUTS_MAX} inputs`);
+        await this.#take(judgeInput(input));
+      }
+      await this.#window.end();
+    } finally {
+      await this.#window.idle();
+    }
+  }
+
+  async #take(input: InputFile): Promise<void> {
+    if (input.folder === true) {
+      await this.#makeFolder(input.path);
+      if (input.mode !== undefined) await onDisk('setting a mode', chmod(this.#at(input.path), input.mode | 0o700));
+      return;
+    }
+    await this.#makeFolder(dirname(input.path));
+    const content = `${input.sha256 ?? ''} ${input.mode ?? FILE_MODE} ${input.link ?? ''}`;
+    const there = this.#taken.get(input.path);
+    if (there === content) return;
+    if (there !== undefined) throw twice(input.path);
+    this.#taken.set(input.path, content);
+    await this.#window.add(() => this.#place(input));
+  }
+
+  async #makeFolder(path: string): Promise<void> {
+    if (path === '.') return;
+    const there = this.#taken.get(path);
+    if (there === 'folder') return;
+    // A file, or a link: what is put below a link would land where it points to.
+    if (there !== undefined) throw twice(path);
+    await this.#makeFolder(dirname(path));
+    this.#taken.set(path, 'folder');
+    // Not recursive: where the disk takes two names for one, this fails rather than going through a link.
+    await onDisk('making a folder of inputs', mkdir(this.#at(path), { mode: FOLDER_MODE }));
+  }
+
+  async #place(input: InputFile): Promise<void> {
+    const path = this.#at(input.path);
+    if (input.link !== undefined) {
+      await onDisk('making a link', symlink(input.link, path));
+      this.snapshot.set(input.path, { kind: 'link', target: input.link });
+      return;
+    }
+    const sha256 = input.sha256 as Sha256;
+    await this.#store.place(sha256, path, { mode: input.mode ?? FILE_MODE });
+    await onDisk('setting the time of an input', utimes(path, this.#changedAt, this.#changedAt));
+    const stats = await onDisk('looking at an input', lstat(path, { bigint: true }));
+    this.snapshot.set(input.path, {
+      kind: 'file',
+      sha256,
+      sizeBytes: Number(stats.size),
+      mode: Number(stats.mode) & 0o777,
+      stamp: stampOf(stats),
+    });
+  }
+
+  #at(path: string): string {
+    return join(this.#work, path);
+  }
+}
+
+function twice(path: string): SkeinError {
+  return new SkeinError('invalid-request', `two inputs meet at ${JSON.stringify(path)}`);
+}

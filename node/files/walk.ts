@@ -1,0 +1,77 @@
+// Goes through a folder that a script left behind: depth first, in the bytes' order of the names, never through a link.
+import type { BigIntStats, Dirent } from 'node:fs';
+import { lstat, readdir } from 'node:fs/promises';
+import { pathFault } from '../../protocol/paths.ts';
+import { diskError, onDisk, systemCode } from '../blob/disk.ts';
+
+export interface Found {
+  /** Relative to the root, forward slashes. */
+  readonly path: string;
+  readonly stats: BigIntStats;
+}
+
+type Skip = (path: string, why: string) => void;
+
+interface Open {
+  readonly prefix: string;
+  /** Last name first. */
+  readonly entries: Dirent<Buffer>[];
+}
+
+/** Yields files, links and all else that is no folder. What cannot be named or looked into is told to `skip`. */
+export async function* walk(root: string, skip: Skip): AsyncGenerator<Found> {
+  const top = await onDisk('looking at the work folder', lstat(root));
+  if (!top.isDirectory()) return skip('.', 'is no folder any more');
+  const open: Open[] = [{ prefix: '', entries: await entriesOf(root, '.', skip) }];
+  for (let folder = open.at(-1); folder !== undefined; folder = open.at(-1)) {
+    const entry = folder.entries.pop();
+    if (entry === undefined) {
+      open.pop();
+      continue;
+    }
+    const path = pathOf(folder.prefix, entry.name, skip);
+    if (path === undefined) continue;
+    const full = `${root}/${path}`;
+    const stats = entry.isDirectory() ? undefined : await unlessTooLong(path, lstat(full, { bigint: true }), skip);
+    if (entry.isDirectory() || stats?.isDirectory()) {
+      open.push({ prefix: `${path}/`, entries: await entriesOf(full, path, skip) });
+    } else if (stats !== undefined) {
+      yield { path, stats };
+    }
+  }
+}
+
+// A byte order mark at the start of a name is part of it.
+const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true });
+
+function pathOf(prefix: string, name: Buffer, skip: Skip): string | undefined {
+  let path: string;
+  try {
+    path = prefix + utf8.decode(name);
+  } catch {
+    // Not UTF-8: neither JSON nor HTTP nor half of the other machines have a way to write it.
+    skip(prefix + name.toString('latin1'), 'has a name that is not UTF-8');
+    return undefined;
+  }
+  const fault = pathFault(path);
+  if (fault === undefined) return path;
+  skip(path, fault);
+  return undefined;
+}
+
+async function entriesOf(folder: string, path: string, skip: Skip): Promise<Dirent<Buffer>[]> {
+  const listing = unlessTooLong(path, readdir(folder, { withFileTypes: true, encoding: 'buffer' }), skip);
+  return ((await listing) ?? []).sort((a, b) => Buffer.compare(b.name, a.name));
+}
+
+async function unlessTooLong<T>(path: string, work: Promise<T>, skip: Skip): Promise<T | undefined> {
+  try {
+    return await work;
+  } catch (error) {
+    const code = systemCode(error);
+    if (code === 'EACCES') skip(path, 'may not be looked into');
+    else if (code === 'ENAMETOOLONG') skip(path, 'has too long a path');
+    else throw diskError('looking through the outputs', error);
+    return undefined;
+  }
+}
