@@ -47,13 +47,28 @@ export type Flags = Readonly<Record<string, unknown>>;
 const CONNECTION = ['gateway', 'mesh', 'keyFile'] as const;
 const FORBIDDEN_IN_JOB = new Set(['gateway', 'mesh', 'meshes', 'key', 'keyFile', 'data', 'dataFolder', 'connection']);
 /** What only a job's own file says: the job itself. */
-const JOB_ONLY = new Set(['schema', 'script', 'command', 'args', 'inputs', 'items', 'batch', 'lines', 'range', 'stdin', 'interpreter']);
+const JOB_ONLY = new Set([
+  'schema',
+  'script',
+  'command',
+  'args',
+  'inputs',
+  'items',
+  'batch',
+  'lines',
+  'range',
+  'stdin',
+  'interpreter',
+]);
 const USER_ONLY = new Set(['gateway', 'mesh', 'keyFile', 'meshes']);
 /** Free-form below these: their keys are the user's. */
 const OPEN = new Set(['env', 'labels', 'items', 'meshes', 'inputs']);
 
 interface Layer {
-  readonly get: (key: string, aliases: readonly string[]) => { readonly value: unknown; readonly from: string } | undefined;
+  readonly get: (
+    key: string,
+    aliases: readonly string[],
+  ) => { readonly value: unknown; readonly from: string } | undefined;
   readonly fault: (from: string, value: unknown, expected: string) => SkeinError;
 }
 
@@ -182,7 +197,12 @@ function storedMesh(name: string, value: unknown, file: YamlFile, from: Surround
     throw file.fault(at, 'gateways: a list of URLs');
   }
   if (typeof keyFile !== 'string') throw file.fault(at, 'keyFile: a file');
-  return { name, meshId: typeof meshId === 'string' ? meshId : undefined, gateways, keyFile: resolve(from.cwd, keyFile) };
+  return {
+    name,
+    meshId: typeof meshId === 'string' ? meshId : undefined,
+    gateways,
+    keyFile: resolve(from.cwd, keyFile),
+  };
 }
 
 function explain(key: string, job: readonly Layer[], user: readonly Layer[]): readonly Winner[] {

@@ -34,7 +34,8 @@ export async function findConnection(config: Config, from: Surroundings): Promis
   if (mesh !== undefined) return namedMesh(mesh, config, entries, from);
 
   const names = new Map<string, () => Promise<Connection>>();
-  for (const stored of config.stored) names.set(stored.meshId ?? stored.name, () => storedConnection(stored, config, from));
+  for (const stored of config.stored)
+    names.set(stored.meshId ?? stored.name, () => storedConnection(stored, config, from));
   for (const [meshId, nodes] of byMesh(entries)) names.set(meshId, () => nodesConnection(nodes, config, from));
   if (names.size === 0) return { kind: 'local' };
   const [only] = names.values();
@@ -73,7 +74,9 @@ async function atGateway(text: string, config: Config, from: Surroundings): Prom
   if (given !== undefined) return { ...base, key: given, dataFolder: null };
   const stored = config.stored.find((each) => each.gateways.some((url) => same(parseGateway(url), gateway)));
   if (stored !== undefined) return { ...base, key: await readKey(stored.keyFile), dataFolder: null };
-  const node = (await readNodeEntries(from)).find((each) => each.url !== null && parseGateway(each.url).url === gateway.url);
+  const node = (await readNodeEntries(from)).find(
+    (each) => each.url !== null && parseGateway(each.url).url === gateway.url,
+  );
   if (node !== undefined) {
     return { ...base, key: await readKey(adminKey(node)), dataFolder: node.dataFolder, meshName: node.meshName };
   }
@@ -103,7 +106,9 @@ async function namedMesh(
   }
   if (matching.length > 0) return nodesConnection(matching, config, from);
   const known = [...config.stored.map((each) => each.name), ...entries.map((each) => each.meshName), 'local'];
-  throw new SkeinError('not-found', `no mesh ${mesh} is known here`, { fix: `known are: ${[...new Set(known)].join(', ')}` });
+  throw new SkeinError('not-found', `no mesh ${mesh} is known here`, {
+    fix: `known are: ${[...new Set(known)].join(', ')}`,
+  });
 }
 
 function byMesh(entries: readonly NodeEntry[]): ReadonlyMap<string, readonly NodeEntry[]> {
@@ -127,9 +132,13 @@ async function nodesConnection(nodes: readonly NodeEntry[], config: Config, from
   const running = gateways.filter((node) => isRunning(node.pid));
   const chosen = running[0] ?? gateways[0];
   if (chosen === undefined || first === undefined) {
-    throw new SkeinError('unauthenticated', `the nodes of mesh ${first?.meshName ?? ''} on this machine are workers alone`, {
-      fix: 'skein login with the string that skein key create prints on a gateway',
-    });
+    throw new SkeinError(
+      'unauthenticated',
+      `the nodes of mesh ${first?.meshName ?? ''} on this machine are workers alone`,
+      {
+        fix: 'skein login with the string that skein key create prints on a gateway',
+      },
+    );
   }
   if (running.length === 0) {
     throw new SkeinError('unreachable', `node ${chosen.name} of mesh ${chosen.meshName} is not running`, {

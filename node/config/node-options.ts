@@ -85,7 +85,11 @@ interface Said {
 }
 
 /** Fails with `usage` or `config-invalid`, naming flag, variable, or file, line and key. */
-export async function nodeOptions(flags: NodeFlags, ticket: string | undefined, from: Surroundings): Promise<NodeOptions> {
+export async function nodeOptions(
+  flags: NodeFlags,
+  ticket: string | undefined,
+  from: Surroundings,
+): Promise<NodeOptions> {
   const dataFolder = dataFolderOf(flags, from);
   const file = await nodeFile(flags, dataFolder, from);
   const said = (key: Key): Said | undefined => sayer(key, flags, file, from);
@@ -105,7 +109,10 @@ export async function nodeOptions(flags: NodeFlags, ticket: string | undefined, 
     ticket,
     tls: tlsOf(said('tlsCert'), said('tlsKey'), from),
     insecureHttp: truth(said('insecureHttp')),
-    readyFd: flags.readyFd === undefined ? undefined : whole({ value: flags.readyFd, from: '--ready-fd' }, 3, 1023, 'a descriptor from 3 to 1023'),
+    readyFd:
+      flags.readyFd === undefined
+        ? undefined
+        : whole({ value: flags.readyFd, from: '--ready-fd' }, 3, 1023, 'a descriptor from 3 to 1023'),
     drainDeadlineMs: duration(said('drainDeadline')) ?? 30_000,
     embedded: false,
   });
@@ -193,7 +200,8 @@ function rolesOf(said: Said | undefined): readonly Role[] | undefined {
 }
 
 function whole(said: Said, min: number, max: number, expected: string): number {
-  const n = typeof said.value === 'number' ? said.value : Number(/^\d+$/.test(String(said.value)) ? said.value : Number.NaN);
+  const n =
+    typeof said.value === 'number' ? said.value : Number(/^\d+$/.test(String(said.value)) ? said.value : Number.NaN);
   if (!Number.isInteger(n) || n < min || n > max) throw fault(said, expected);
   return n;
 }
@@ -215,7 +223,9 @@ function duration(said: Said | undefined): number | undefined {
 function tlsOf(cert: Said | undefined, key: Said | undefined, from: Surroundings): NodeOptions['tls'] {
   if (cert === undefined && key === undefined) return undefined;
   if (cert === undefined || key === undefined) {
-    throw new SkeinError('usage', 'a certificate needs its key', { fix: 'give both --tls-cert FILE and --tls-key FILE' });
+    throw new SkeinError('usage', 'a certificate needs its key', {
+      fix: 'give both --tls-cert FILE and --tls-key FILE',
+    });
   }
   return { certFile: resolve(from.cwd, String(cert.value)), keyFile: resolve(from.cwd, String(key.value)) };
 }

@@ -28,7 +28,8 @@ export async function readYaml(path: string): Promise<YamlFile | undefined> {
   const lines = new LineCounter();
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
   const [problem] = document.errors;
-  if (problem !== undefined) throw invalid(`${place(path, lines.linePos(problem.pos[0]))}: ${firstLine(problem.message)}`);
+  if (problem !== undefined)
+    throw invalid(`${place(path, lines.linePos(problem.pos[0]))}: ${firstLine(problem.message)}`);
   const root = document.contents;
   if (root !== null && !isMap(root)) throw invalid(`${path}:1:1: expected keys and values, such as  timeout: 10m`);
 
@@ -78,4 +79,5 @@ async function readText(path: string): Promise<string | undefined> {
 
 const place = (path: string, at: { line: number; col: number }): string => `${path}:${at.line}:${at.col}`;
 const firstLine = (text: string): string => text.split('\n', 1)[0] ?? text;
-const invalid = (message: string): SkeinError => new SkeinError('config-invalid', message, { fix: 'correct that line' });
+const invalid = (message: string): SkeinError =>
+  new SkeinError('config-invalid', message, { fix: 'correct that line' });

@@ -1,0 +1,97 @@
+// One file from the mesh to the disk: into a part file beside its place, resumed where an earlier try left it,
+// verified, and only then renamed.
+import { createHash, type Hash } from 'node:crypto';
+import { createReadStream } from 'node:fs';
+import { chmod, mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { SkeinError } from '../../../protocol/errors.ts';
+
+/** Bytes from an offset to the end. */
+export type OpenFrom = (offset: number) => Promise<AsyncIterable<Uint8Array>>;
+
+export interface Download {
+  readonly path: string;
+  readonly mode: number;
+  readonly sha256: string;
+}
+
+/** Fails with `digest-mismatch`, `transfer-failed`, `disk-full`, `file-unreadable`. */
+export async function download({ path, mode, sha256 }: Download, openFrom: OpenFrom): Promise<void> {
+  const part = join(dirname(path), `.skein-${sha256.slice(0, 24)}.part`);
+  try {
+    await mkdir(dirname(path), { recursive: true });
+    const { hash, offset } = await begun(part);
+    await append(part, hash, await openFrom(offset));
+    if (hash.digest('hex') !== sha256) {
+      await rm(part, { force: true });
+      throw new SkeinError('digest-mismatch', `${path} did not arrive whole`, {
+        fix: 'try again: skein outputs get JOB',
+      });
+    }
+    await chmod(part, mode);
+    await rename(part, path);
+  } catch (error) {
+    throw writing(path, error);
+  }
+}
+
+async function begun(part: string): Promise<{ readonly hash: Hash; readonly offset: number }> {
+  const hash = createHash('sha256');
+  const offset = await stat(part).then(
+    (stats) => stats.size,
+    () => 0,
+  );
+  if (offset > 0) for await (const chunk of createReadStream(part)) hash.update(chunk as Buffer);
+  return { hash, offset };
+}
+
+async function append(part: string, hash: Hash, bytes: AsyncIterable<Uint8Array>): Promise<void> {
+  const file = await open(part, 'a', 0o600);
+  try {
+    for await (const chunk of bytes) {
+      hash.update(chunk);
+      await file.write(chunk);
+    }
+  } finally {
+    await file.close();
+  }
+}
+
+/** Streams bytes of unknown hash to a part file. Answers where it lies and what it holds; the caller renames it. */
+export async function spool(
+  path: string,
+  bytes: AsyncIterable<Uint8Array>,
+): Promise<{ readonly part: string; readonly sha256: string; readonly sizeBytes: number }> {
+  const part = join(
+    dirname(path),
+    `.skein-${process.pid}-${createHash('sha256').update(path).digest('hex').slice(0, 16)}.part`,
+  );
+  try {
+    await mkdir(dirname(path), { recursive: true });
+    await rm(part, { force: true });
+    const hash = createHash('sha256');
+    await append(part, hash, bytes);
+    return { part, sha256: hash.digest('hex'), sizeBytes: (await stat(part)).size };
+  } catch (error) {
+    throw writing(path, error);
+  }
+}
+
+/** A failure of this disk, in the user's words; others pass as they are. */
+export function writing(path: string, error: unknown): unknown {
+  const code = (error as NodeJS.ErrnoException).code ?? '';
+  if (error instanceof SkeinError) return error;
+  if (code === 'ENOSPC' || code === 'EDQUOT') {
+    return new SkeinError('disk-full', `no room here for ${path}`, {
+      cause: error,
+      fix: 'make room, then: skein outputs get JOB',
+    });
+  }
+  if (/^E(ACCES|PERM|ROFS|NOTDIR|ISDIR|NAMETOOLONG|EXIST)$/.test(code)) {
+    return new SkeinError('file-unreadable', `cannot write ${path}: ${code}`, {
+      cause: error,
+      fix: 'make the folder writable, or fetch into another: skein outputs get JOB --output-dir DIR',
+    });
+  }
+  return error;
+}

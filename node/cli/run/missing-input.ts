@@ -1,0 +1,51 @@
+// When an import or an open failed in the script for something that is here, the last line names it and the fix.
+import { basename, dirname, join, resolve } from 'node:path';
+import { statOf } from '../upload/arguments.ts';
+
+const PATTERNS: readonly { readonly pattern: RegExp; readonly kind: 'python' | 'package' | 'path' }[] = [
+  { pattern: /ModuleNotFoundError: No module named '([\w.]+)'/g, kind: 'python' },
+  { pattern: /Cannot find package '([^'\n]+)' imported from/g, kind: 'package' },
+  { pattern: /Cannot find module '([^'\n]+)'/g, kind: 'path' },
+  { pattern: /FileNotFoundError: .*No such file or directory: '([^'\n]+)'/g, kind: 'path' },
+  { pattern: /ENOENT: no such file or directory, \w+ '([^'\n]+)'/g, kind: 'path' },
+  { pattern: /(?:^|\s)'?([^\s:']+)'?: No such file or directory/gm, kind: 'path' },
+  { pattern: /No such file or directory @ \w+ - (\S+)/g, kind: 'path' },
+];
+
+/** What to add as `--input`, as seen from the current folder; undefined where nothing here would help. */
+export function missingInput(stderr: string, cwd: string, script: string | undefined): string | undefined {
+  const folder = script === undefined ? '.' : dirname(script);
+  let last: { readonly at: number; readonly input: string } | undefined;
+  for (const { pattern, kind } of PATTERNS) {
+    for (const match of stderr.matchAll(pattern)) {
+      const input = candidates(match[1] ?? '', kind, folder).find((path) => isHere(path, cwd));
+      if (input !== undefined && (last === undefined || match.index > last.at)) last = { at: match.index, input };
+    }
+  }
+  return last?.input;
+}
+
+const isHere = (path: string, cwd: string): boolean => path !== '' && path !== '.' && statOf(resolve(cwd, path)) !== undefined;
+
+/** The paths here that the failing name may mean. */
+function candidates(name: string, kind: 'python' | 'package' | 'path', folder: string): readonly string[] {
+  if (kind === 'python') {
+    const top = name.split('.', 1)[0] ?? name;
+    return [join(folder, `${name.replaceAll('.', '/')}.py`), join(folder, name.replaceAll('.', '/')), join(folder, top), join(folder, `${top}.py`)];
+  }
+  const isPackage = kind === 'package' || /^(@[\w.-]+\/)?[\w][\w.-]*$/.test(name);
+  const packages = isPackage ? [join(folder, 'node_modules'), 'node_modules'].filter((path) => path !== name) : [];
+  if (kind === 'package') return packages;
+  return [...belowWork(name, folder), ...packages];
+}
+
+/** A path as the script saw it: relative as it is; absolute, what follows the work folder, else itself. */
+function belowWork(path: string, folder: string): readonly string[] {
+  if (!path.startsWith('/')) return [path, join(folder, path)];
+  const parts = path.split('/');
+  const relatives = parts.flatMap((part, at) => (part === 'work' ? [parts.slice(at + 1).join('/')] : []));
+  const outside = /\/_skein\/root(\/.+)$/.exec(path)?.[1];
+  return [...(outside === undefined ? [] : [outside]), ...relatives.flatMap((each) => [each, `${each}.js`, `${each}.json`]), path].filter(
+    (each) => basename(each) !== '',
+  );
+}

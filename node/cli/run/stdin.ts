@@ -1,0 +1,82 @@
+// What the script reads on standard input: a redirected regular file, or with --stdin a pipe read to its end.
+
+import { spawnSync } from 'node:child_process';
+import { createWriteStream, fstatSync, mkdtempSync, readFileSync, rmSync, type Stats } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pipeline } from 'node:stream/promises';
+import type { World } from '../world.ts';
+
+export interface StdinFile {
+  readonly local: string;
+  readonly start: number;
+  /** Removes what was made for it. */
+  readonly dispose: () => void;
+}
+
+export type StdinKind = 'file' | 'pipe' | 'none';
+
+/** What descriptor 0 is: a terminal, a device and a closed one give nothing. */
+export function stdinKind(): StdinKind {
+  const stats = statStdin();
+  if (stats?.isFile() === true) return 'file';
+  return stats?.isFIFO() === true || stats?.isSocket() === true ? 'pipe' : 'none';
+}
+
+function statStdin(): Stats | undefined {
+  try {
+    return fstatSync(0);
+  } catch {
+    // Closed by the caller (`<&-`): there is nothing to read.
+    return undefined;
+  }
+}
+
+/** Undefined where the script gets none. Reads a pipe to its end: only then can it be submitted. */
+export async function stdinFile(kind: StdinKind, asked: boolean, world: World): Promise<StdinFile | undefined> {
+  if (kind === 'file') return (await openedFile()) ?? spool(world.stdin);
+  return asked && kind === 'pipe' ? spool(world.stdin) : undefined;
+}
+
+/**
+ * The file itself, from where the descriptor stands. Opened anew, so that a shell's `while read` loop around us keeps
+ * its place in it.
+ */
+async function openedFile(): Promise<StdinFile | undefined> {
+  try {
+    const text = readFileSync('/proc/self/fdinfo/0', 'utf8');
+    const start = Number(/pos:\s*(\d+)/.exec(text)?.[1] ?? Number.NaN);
+    return Number.isSafeInteger(start) ? { local: '/proc/self/fd/0', start, dispose: () => undefined } : undefined;
+  } catch {
+    // No /proc on this system: it is read like a pipe.
+    return undefined;
+  }
+}
+
+async function spool(stdin: NodeJS.ReadableStream): Promise<StdinFile> {
+  const folder = mkdtempSync(join(tmpdir(), 'skein-stdin-'));
+  const local = join(folder, 'stdin');
+  const dispose = (): void => rmSync(folder, { recursive: true, force: true });
+  try {
+    await pipeline(stdin, createWriteStream(local, { mode: 0o600 }));
+    return { local, start: 0, dispose };
+  } catch (error) {
+    dispose();
+    throw error;
+  }
+}
+
+const READS_STDIN = /\bstdin\b|\binput\(|\/dev\/(stdin|fd\/0)|readFileSync\(0|fileinput|<>|\bread\s+-?\w/;
+
+/** Whether a line about --stdin is due: the pipe holds something, and the script looks as if it would read it. */
+export function missesStdin(kind: StdinKind, scriptFile: string | undefined): boolean {
+  if (kind !== 'pipe' || scriptFile === undefined) return false;
+  try {
+    if (!READS_STDIN.test(readFileSync(scriptFile, 'utf8').slice(0, 1 << 20))) return false;
+  } catch {
+    // Whoever uploads it will say that it cannot be read.
+    return false;
+  }
+  // Asks whether there is something to read without taking it: the pipe may be another program's after us.
+  return spawnSync('bash', ['-c', 'read -t 0'], { stdio: [0, 'ignore', 'ignore'], timeout: 1000 }).status === 0;
+}
