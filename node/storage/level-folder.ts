@@ -7,7 +7,6 @@ import { SkeinError } from '../../protocol/errors.ts';
 import type { Clock } from '../../protocol/time.ts';
 import type { Database } from './batch-writer.ts';
 
-const LOCK_WAIT_MS = 5_000;
 const LOCK_POLL_MS = 100;
 /** Beyond what replaying LevelDB's own log needs: a table, a new log, a new manifest. */
 const SPARE_BYTES = 1024 * 1024;
@@ -54,11 +53,11 @@ export async function syncFolder(folder: string): Promise<void> {
 /** LevelDB's own lock is the folder's lock; a node that is just ending gets some time to let go of it. */
 export async function openDatabase(
   folder: string,
-  options: { readonly clock: Clock; readonly createIfMissing: boolean },
+  options: { readonly clock: Clock; readonly createIfMissing: boolean; readonly lockWaitMs: number },
 ): Promise<Database> {
-  const { clock, createIfMissing } = options;
+  const { clock, createIfMissing, lockWaitMs } = options;
   const encodings = { keyEncoding: 'buffer', valueEncoding: 'buffer' } as const;
-  const deadline = clock.monotonic() + LOCK_WAIT_MS;
+  const deadline = clock.monotonic() + lockWaitMs;
   for (;;) {
     const db: Database = new Level<Buffer, Buffer>(databasePath(folder), { ...encodings, createIfMissing });
     try {

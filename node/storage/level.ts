@@ -48,9 +48,12 @@ export interface LevelStorageOptions {
   /** The node's data folder; made, for its owner alone, where it is missing. */
   readonly folder: string;
   readonly cacheBytes?: number;
+  /** How long a node that is just ending may take to let go of the folder. */
+  readonly lockWaitMs?: number;
 }
 
 const CACHE_BYTES = 16 * 1024 * 1024;
+const LOCK_WAIT_MS = 5_000;
 const WITNESS_SYNC_MS = 1_000;
 const RETRY_MIN_MS = 200;
 const RETRY_MAX_MS = 2_000;
@@ -68,6 +71,7 @@ export class LevelStorage implements LogStorage {
   readonly #faults: Faults;
   readonly #folder: string;
   readonly #cache: RowCache;
+  readonly #lockWaitMs: number;
   #epoch: Epoch | undefined;
   #opened: Opened | undefined;
   #witness: Witness | undefined;
@@ -83,6 +87,7 @@ export class LevelStorage implements LogStorage {
     this.#clock = collaborators.clock;
     this.#faults = collaborators.faults ?? noFaults;
     this.#folder = options.folder;
+    this.#lockWaitMs = options.lockWaitMs ?? LOCK_WAIT_MS;
     this.#cache = new RowCache({ maxBytes: options.cacheBytes ?? CACHE_BYTES });
   }
 
@@ -99,7 +104,7 @@ export class LevelStorage implements LogStorage {
     await makeFolder(this.#folder);
     try {
       const started = await hasMarker(this.#folder);
-      const db = await openDatabase(this.#folder, { clock: this.#clock, createIfMissing: !started });
+      const db = await this.#openDatabase({ createIfMissing: !started });
       try {
         if (!started) await firstWrites(db);
         this.#witness = await this.#openWitness(started);
@@ -115,6 +120,10 @@ export class LevelStorage implements LogStorage {
       throw this.#explained(error);
     }
     this.#clock.every(WITNESS_SYNC_MS, () => void this.#syncWitness(), this.#life.signal);
+  }
+
+  #openDatabase(options: { readonly createIfMissing: boolean }): Promise<Database> {
+    return openDatabase(this.#folder, { ...options, clock: this.#clock, lockWaitMs: this.#lockWaitMs });
   }
 
   async #openWitness(started: boolean): Promise<Witness> {
@@ -449,7 +458,7 @@ export class LevelStorage implements LogStorage {
     const opened = this.#opened;
     this.#opened = undefined;
     await opened?.db.close();
-    const db = await openDatabase(this.#folder, { clock: this.#clock, createIfMissing: false });
+    const db = await this.#openDatabase({ createIfMissing: false });
     try {
       await this.#load(db);
     } catch (error) {
