@@ -67,11 +67,7 @@ class EventFeed {
     const known = last.epochId === epochId && last.index <= appliedIndex;
     const missed = known ? this.#context.mesh.eventsSince(last.index, last.sub) : undefined;
     if (missed === undefined) {
-      this.#sse.send({
-        event: 'gap',
-        id: `${epochId}.${appliedIndex}.${SUB_MAX}`,
-        data: { sentence: 'events were missed: fetch anew what you show, the stream goes on from here' },
-      });
+      this.#tellGap();
       if (this.#audience.jobId !== null) this.#tellState(this.#audience.jobId);
       return;
     }
@@ -93,6 +89,22 @@ class EventFeed {
 
   #jobEnded(jobId: JobId): boolean {
     return this.#context.mesh.view.get(keys.progress(jobId))?.finishedAt !== null;
+  }
+
+  #tellGap(): void {
+    const { epochId, appliedIndex } = this.#context.mesh.status();
+    const data: EventView = {
+      type: 'gap',
+      index: appliedIndex,
+      sub: SUB_MAX,
+      at: rfc3339(this.#context.mesh.now()),
+      jobId: this.#audience.jobId,
+      task: null,
+      peerId: null,
+      sentence: 'events were missed: fetch anew what you show, the stream goes on from here',
+      fields: {},
+    };
+    this.#sse.send({ event: 'gap', id: `${epochId}.${appliedIndex}.${SUB_MAX}`, data });
   }
 
   /** Where a job stands: what a client without a past needs to begin with. */

@@ -1,5 +1,6 @@
 // What the gateway counts of itself, and the page that Prometheus reads. The library that writes the page is loaded
 // when the first one is asked for: a gateway that nobody watches starts without it.
+import type { Clock } from '../protocol/time.ts';
 import type { MeshStatus } from './port.ts';
 
 interface Tally {
@@ -9,10 +10,29 @@ interface Tally {
 
 export class Metrics {
   readonly #byRoute = new Map<string, Tally>();
-  streams = 0;
+  readonly #clock: Clock;
+  #open = 0;
+  #quietSince: number;
 
-  /** @param route its pattern, never a path: a path would make a series of each job. */
-  count(method: string, route: string, status: number, ms: number): void {
+  constructor(clock: Clock) {
+    this.#clock = clock;
+    this.#quietSince = clock.monotonic();
+  }
+
+  /** A request has come. */
+  begin(): void {
+    this.#open++;
+  }
+
+  /** How long no request has been open. */
+  idleMs(): number {
+    return this.#open > 0 ? 0 : this.#clock.monotonic() - this.#quietSince;
+  }
+
+  /** A request has been answered.
+   * @param route its pattern, never a path: a path would make a series of each job. */
+  end(method: string, route: string, status: number, ms: number): void {
+    if (--this.#open === 0) this.#quietSince = this.#clock.monotonic();
     const name = `${method} ${status} ${route}`;
     const tally = this.#byRoute.get(name) ?? { requests: 0, seconds: 0 };
     if (tally.requests === 0) this.#byRoute.set(name, tally);
@@ -41,7 +61,7 @@ export class Metrics {
     const gauge = (name: string, help: string, value: number): void => {
       new Gauge({ name: `skein_${name}`, help, registers }).set(value);
     };
-    gauge('http_streams', 'Streams of server-sent events that are open', this.streams);
+    gauge('http_requests_open', 'Requests being answered, streams included', this.#open);
     gauge('log_term', 'Term of the replicated log', status.term);
     gauge('log_commit_index', 'Highest index known to be committed', status.commitIndex);
     gauge('log_applied_index', 'Highest index applied here', status.appliedIndex);

@@ -10,6 +10,7 @@ import type { App, Context, Log } from './context.ts';
 import type { Description } from './description.ts';
 import { Hub } from './hub.ts';
 import { Jobs } from './jobs.ts';
+import { isLoopback } from './loopback.ts';
 import { Metrics } from './metrics.ts';
 import type { MeshPort } from './port.ts';
 import { problemHandler, rawProblem, sendProblem } from './problem.ts';
@@ -36,6 +37,8 @@ export interface Gateway {
   listen(): Promise<string>;
   /** Ends every connection, streams included. */
   close(): Promise<void>;
+  /** How long ago the last request ended; 0 while one is being answered, a stream included. */
+  idleMs(): number;
 }
 
 const HEADERS_TIMEOUT_MS = 10_000;
@@ -56,7 +59,7 @@ export function createGateway(parts: GatewayParts, options: GatewayOptions): Gat
     hub,
     jobs: new Jobs(mesh),
     bodies: new Bodies(clock, stop.signal),
-    metrics: new Metrics(),
+    metrics: new Metrics(clock),
     loopback: isLoopback(options.host),
   };
   const app = build(context, options);
@@ -76,6 +79,7 @@ export function createGateway(parts: GatewayParts, options: GatewayOptions): Gat
       hub.close();
       await app.close();
     },
+    idleMs: () => context.metrics.idleMs(),
   };
 }
 
@@ -95,8 +99,12 @@ function build(context: Context, options: GatewayOptions): App {
   app.setSerializerCompiler(() => (value) => JSON.stringify(value));
   app.setErrorHandler(problemHandler(log));
   app.decorateRequest('caller', null);
+  app.addHook('onRequest', (_request, _reply, done) => {
+    metrics.begin();
+    done();
+  });
   app.addHook('onResponse', (request, reply, done) => {
-    metrics.count(request.method, request.routeOptions.url ?? 'none', reply.statusCode, reply.elapsedTime);
+    metrics.end(request.method, request.routeOptions.url ?? 'none', reply.statusCode, reply.elapsedTime);
     done();
   });
   const paths = new Paths(app);
@@ -178,8 +186,6 @@ function listenError(cause: unknown, { host, port }: GatewayOptions): SkeinError
   }
   return new SkeinError('config-invalid', `cannot listen on ${host}:${port}: ${message}`, { cause });
 }
-
-const isLoopback = (host: string): boolean => /^(127\.|::1$|localhost$|\[::1\]$)/.test(host);
 
 /** Which methods a path takes, asked only where no route answers. */
 class Paths {

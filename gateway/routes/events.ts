@@ -26,8 +26,11 @@ export function eventRoutes(app: App, context: Context): void {
       onRequest,
     },
     async (request, reply) => {
+      const last = placeOf(request);
+      // The client may have seen a gateway that is ahead of this one.
+      if (last !== undefined) await mesh.readBarrier();
       const sse = new SseStream(context.clock);
-      feedEvents(context, sse, { project: callerIn(request).key.project, jobId: null }, placeOf(request));
+      feedEvents(context, sse, { project: callerIn(request).key.project, jobId: null }, last);
       return sendSse(reply, sse);
     },
   );

@@ -81,7 +81,7 @@ function follow(context: Context, request: Request, reply: Reply, found: FoundJo
 }
 
 function placeOf(task: TaskRow | undefined, lastId: unknown, stream: StreamName, attempt: string): LogPlace {
-  if (lastId !== undefined && lastId !== '') return parseLogId(lastId, stream);
+  if (lastId !== undefined && lastId !== '') return { ...parseLogId(lastId, stream), only: /^\d/.test(attempt) };
   if (attempt === 'all') return { attempt: 1, offset: 0, announce: true, only: false };
   if (attempt === 'latest') {
     return { attempt: task?.attempts.at(-1)?.n ?? 1, offset: 0, announce: true, only: false };
