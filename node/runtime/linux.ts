@@ -51,7 +51,8 @@ function namespaceTree(): Tree {
 }
 
 function markedTree(first: number, marker: string): Tree {
-  const members = (): readonly number[] => membersOf(first, marker);
+  const since = statOf(first)?.startedTicks ?? 0;
+  const members = (): readonly number[] => membersOf(first, since, marker);
   return {
     signal: (signal) => {
       for (const pid of members()) sendSignal(pid, signal);
@@ -61,10 +62,11 @@ function markedTree(first: number, marker: string): Tree {
 }
 
 /** Ancestry is lost when a parent dies, the session by setsid, the marker by a cleared environment: so all three. */
-function membersOf(first: number, marker: string): readonly number[] {
+function membersOf(first: number, sinceTicks: number, marker: string): readonly number[] {
   const all = processIds().flatMap((pid) => {
     const stat = statOf(pid);
-    return stat === undefined || pid === process.pid ? [] : [stat];
+    // What is older than the script it did not start: that spares reading most environments.
+    return stat === undefined || pid === process.pid || stat.startedTicks < sinceTicks ? [] : [stat];
   });
   const members = new Set<number>([first]);
   for (const stat of all) {
@@ -126,13 +128,16 @@ interface Stat {
   readonly parent: number;
   readonly group: number;
   readonly session: number;
+  /** Since the boot. */
+  readonly startedTicks: number;
 }
 
 const statOf = (pid: number): Stat | undefined => parseStat(read(`/proc/${pid}/stat`));
 
 /** The command's name may hold spaces and parentheses, so everything is counted from its last `)`. */
 function parseStat(text: string): Stat | undefined {
-  const [state, parent, group, session] = text.slice(text.lastIndexOf(')') + 2).split(' ');
+  const fields = text.slice(text.lastIndexOf(')') + 2).split(' ');
+  const [state, parent, group, session] = fields;
   if (state === undefined || state === '' || session === undefined) return undefined;
   return {
     pid: Number.parseInt(text, 10),
@@ -140,6 +145,7 @@ function parseStat(text: string): Stat | undefined {
     parent: Number(parent),
     group: Number(group),
     session: Number(session),
+    startedTicks: Number(fields[19]),
   };
 }
 

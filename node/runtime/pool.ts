@@ -10,7 +10,7 @@ export class RunnerPool {
   readonly #idle: RunnerLink[] = [];
   readonly #busy = new Set<RunnerLink>();
   readonly #waiting: PromiseWithResolvers<RunnerLink>[] = [];
-  #starting = 0;
+  readonly #starting = new Set<Promise<void>>();
   #wanted = 1;
   #closed: Error | undefined;
 
@@ -28,7 +28,7 @@ export class RunnerPool {
   async prepare(count: number): Promise<void> {
     this.#wanted = Math.max(1, count);
     const lane = async (): Promise<void> => {
-      while (this.#total < count && this.#closed === undefined) this.#offer(await this.#startOne());
+      while (this.#total < count && this.#closed === undefined) await this.#startOne();
     };
     await Promise.all(Array.from({ length: Math.min(STARTS_AT_ONCE, count - this.#total) }, lane));
   }
@@ -68,39 +68,43 @@ export class RunnerPool {
     else if (this.#busy.delete(link)) this.#topUp();
   }
 
-  /** Starts no more, and hands over the idle ones. */
-  close(reason: Error): readonly RunnerLink[] {
+  /** Starts no more, and hands over the idle ones once those that were starting are among them. */
+  async close(reason: Error): Promise<readonly RunnerLink[]> {
     this.#closed = reason;
     for (const waiter of this.#waiting.splice(0)) waiter.reject(reason);
+    await Promise.allSettled(this.#starting);
     return this.#idle.splice(0);
   }
 
   get #total(): number {
-    return this.#idle.length + this.#busy.size + this.#starting;
+    return this.#idle.length + this.#busy.size + this.#starting.size;
   }
 
   #topUp(): void {
     if (this.#closed !== undefined) return;
-    const short = Math.max(this.#waiting.length - this.#starting, this.#wanted - this.#total);
+    const short = Math.max(this.#waiting.length - this.#starting.size, this.#wanted - this.#total);
     for (let i = 0; i < short; i++) {
-      this.#startOne().then(
-        (link) => this.#offer(link),
-        (error: unknown) => {
-          const waiter = this.#waiting.shift();
-          if (waiter === undefined) this.#onProblem(error);
-          else waiter.reject(error);
-        },
-      );
+      this.#startOne().catch((error: unknown) => {
+        const waiter = this.#waiting.shift();
+        if (waiter === undefined) this.#onProblem(error);
+        else waiter.reject(error);
+      });
     }
   }
 
-  async #startOne(): Promise<RunnerLink> {
-    this.#starting += 1;
-    try {
-      return await this.#start();
-    } finally {
-      this.#starting -= 1;
-    }
+  async #startOne(): Promise<void> {
+    const starting = this.#start().then(
+      (link) => {
+        this.#starting.delete(starting);
+        this.#offer(link);
+      },
+      (error: unknown) => {
+        this.#starting.delete(starting);
+        throw error;
+      },
+    );
+    this.#starting.add(starting);
+    await starting;
   }
 
   #offer(link: RunnerLink): void {
@@ -108,7 +112,7 @@ export class RunnerPool {
     if (waiter !== undefined) {
       this.#busy.add(link);
       waiter.resolve(link);
-    } else if (this.#total < this.#wanted && this.#closed === undefined) this.#idle.push(link);
+    } else if (this.#total < this.#wanted || this.#closed !== undefined) this.#idle.push(link);
     else link.send({ kind: 'leave' });
   }
 }

@@ -124,10 +124,10 @@ export class ProcessRuntime implements Runtime {
   }
 
   async stop({ keep }: { readonly keep: boolean }): Promise<void> {
+    const letGo = (link: RunnerLink): Promise<void> => (keep ? link.release() : this.#end(link));
     const idle = this.#pool.close(new SkeinError('runtime-failed', 'The node is stopping'));
-    const links = [...idle, ...this.#pool.busy];
-    if (keep) await Promise.all(links.map((link) => link.release()));
-    else await Promise.all(links.map((link) => this.#end(link)));
+    await Promise.all([...this.#pool.busy].map(letGo));
+    await Promise.all((await idle).map(letGo));
     this.#home.close();
   }
 
