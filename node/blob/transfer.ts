@@ -43,7 +43,7 @@ export class BlobServer {
   }
 
   /** Once per node, whatever its roles: gateways fetch from workers. */
-  open(): void {
+  start(): void {
     this.#transport.handle('blob', blobMethods.stat, (_from, body) => this.#onStat(body));
     this.#transport.handle('blob', blobMethods.read, (_from, body) => this.#onRead(body));
     if (this.#gateway) this.#transport.handle('blob', blobMethods.pull, (from, body) => this.#onPull(from, body));
