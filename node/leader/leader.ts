@@ -58,10 +58,13 @@ export class Leader {
     this.answers = new Answers({ log, roster: this.roster, jobs: this.jobs, granting: this.#granting });
   }
 
-  /** After the log has started. */
-  async start(duties: readonly Duty[]): Promise<void> {
+  /** Reads what lives from the rows, after the log has started. */
+  async load(): Promise<void> {
     await this.jobs.load();
     await this.roster.load();
+  }
+
+  start(duties: readonly Duty[]): void {
     this.#parts.log.onApplied((batch) => this.#onApplied(batch));
     this.#parts.log.onStatus((status) => this.#onStatus(status));
     this.#onStatus(this.#parts.log.status());

@@ -37,7 +37,6 @@ export class Attempts {
   readonly #workshop: Workshop;
   readonly #clock: Clock;
   readonly #out: Log;
-  readonly #leased: () => boolean;
   readonly #controls = new Map<Fence, Control>();
 
   constructor(parts: {
@@ -45,10 +44,7 @@ export class Attempts {
     readonly workshop: Workshop;
     readonly clock: Clock;
     readonly out: Log;
-    /** Whether a lease is in force: without one nothing may start. */
-    readonly leased: () => boolean;
   }) {
-    this.#leased = parts.leased;
     this.#runtime = parts.runtime;
     this.#workshop = parts.workshop;
     this.#clock = parts.clock;
@@ -63,7 +59,7 @@ export class Attempts {
     try {
       const spec = await this.#prepare(grant, control);
       control.abort.signal.throwIfAborted();
-      control.running = await this.#start(spec, control);
+      control.running = await this.#start(spec);
       if (control.running === undefined) return { kind: 'ended', reason: control.reason ?? 'runner-died' };
       return await this.#conclude(grant, control);
     } catch (error) {
@@ -92,11 +88,10 @@ export class Attempts {
   }
 
   /** Undefined where no runner could take it: that is this machine's failure, not the script's. */
-  async #start(spec: AttemptSpec, control: Control): Promise<RunningAttempt | undefined> {
+  async #start(spec: AttemptSpec): Promise<RunningAttempt | undefined> {
     try {
       return await this.#runtime.start(spec);
     } catch (error) {
-      if (!this.#leased()) control.reason ??= 'lease-lapsed';
       this.#out.warn({ fence: spec.fence, err: error }, 'an attempt could not be started here');
       return undefined;
     }

@@ -69,6 +69,8 @@ export interface WorkerParts {
   readonly members: { current(): MemberList; accept(list: MemberList): Promise<boolean> };
   /** The grant of an attempt found in the data folder, or undefined where its folder does not say. */
   readonly grantOf: (attempt: RunningAttempt) => Promise<PushedGrant | undefined>;
+  /** Called once at start with the attempts that live on; whatever else lies about may go. */
+  readonly recovered: (fences: readonly Fence[]) => Promise<void>;
 }
 
 export interface WorkerOptions {
@@ -106,6 +108,7 @@ export class Worker {
     transport.handle('work', workMethods.cancel, async (_, body) => this.#onCancel(body));
     transport.handle('work', workMethods.recall, async (_, body) => this.#onRecall(body));
     const found = await this.#known(await runtime.recover());
+    await this.#parts.recovered([...found.keys()]);
     this.#loop = this.#run(found);
   }
 

@@ -1,0 +1,178 @@
+// The gateway of a node: the leader's loop, what workers say to it, the HTTP door.
+import { createGateway, type Gateway } from '../gateway/server.ts';
+import { SkeinError } from '../protocol/errors.ts';
+import type { PeerId } from '../protocol/ids.ts';
+import { keys } from '../protocol/state/rows.ts';
+import { type MemberList, memberListCodec } from '../protocol/wire/members.ts';
+import type { Located } from '../protocol/wire/shapes.ts';
+import { workMethods } from '../protocol/wire/work.ts';
+import { ensureAdminKey } from './admin-key.ts';
+import type { ReplicatedLog } from './consensus/log.ts';
+import type { Core } from './core.ts';
+import type { BeatStatus } from './gossip/gossip.ts';
+import { Intake } from './leader/intake.ts';
+import { Leader } from './leader/leader.ts';
+import { OpenTickets } from './membership/open-tickets.ts';
+import { Mesh } from './mesh.ts';
+
+const PUSH_TIMEOUT_MS = 5_000;
+const HTTP_PORTS_TRIED = 64;
+
+export class GatewayPart {
+  readonly leader: Leader;
+  readonly mesh: Mesh;
+  readonly #core: Core;
+  readonly #log: ReplicatedLog;
+  readonly #intake: Intake;
+  readonly #tickets: OpenTickets;
+  #door: Gateway | undefined;
+  #url: string | undefined;
+  #pin: string | undefined;
+
+  /** Everything but the HTTP door. */
+  static async start(core: Core, log: ReplicatedLog): Promise<GatewayPart> {
+    const part = new GatewayPart(core, log);
+    await part.#start();
+    return part;
+  }
+
+  private constructor(core: Core, log: ReplicatedLog) {
+    const { transport, blobs, clock, out, gossip, random, version } = core;
+    this.#core = core;
+    this.#log = log;
+    const announce = gossip.announce.bind(gossip);
+    this.leader = new Leader({ log, transport, blobs, clock, out, announce });
+    this.#tickets = new OpenTickets({ log, clock });
+    this.#intake = new Intake({
+      log,
+      transport,
+      blobs,
+      clock,
+      roster: this.leader.roster,
+      answers: this.leader.answers,
+      gateways: () => this.#gateways(),
+      receive: (sealed) => gossip.receive(sealed),
+    });
+    const leaseLeft = (peer: PeerId): number | null =>
+      this.leader.leading
+        ? this.leader.roster.leases.leftMs(peer, this.leader.settings().leaseMs, clock.uptime())
+        : null;
+    const ticketAddresses = () => this.#ticketAddresses();
+    const peers = () => gossip.table.lines(this.memberList(), leaseLeft);
+    this.mesh = new Mesh({
+      log,
+      leader: this.leader,
+      transport,
+      blobs,
+      clock,
+      random,
+      version,
+      peers,
+      ticketAddresses,
+    });
+  }
+
+  async #start(): Promise<void> {
+    const { book, gossip, transport, blobs, clock } = this.#core;
+    await this.#tickets.load();
+    await this.leader.load();
+    book.joinableWhile(() => this.#tickets.any());
+    book.show(this.memberList());
+    this.leader.start([]);
+    this.#log.onApplied(({ entries }) => {
+      this.#tickets.onApplied(entries);
+      if (entries.some(({ command }) => command.kind.startsWith('member.'))) this.#showMembers();
+    });
+    gossip.onHeartbeat((heartbeat) => this.leader.onHeartbeat(heartbeat));
+    this.#intake.open();
+  }
+
+  memberList(): MemberList {
+    return this.#intake.memberList();
+  }
+
+  #gateways(): readonly Located[] {
+    const { transport } = this.#core;
+    return [{ peerId: transport.self, addresses: [...transport.addresses()] }];
+  }
+
+  /** A changed list reaches every connected worker at once; one that misses it asks when an answer says it is behind. */
+  #showMembers(): void {
+    const { book, transport, out } = this.#core;
+    const list = this.memberList();
+    book.show(list);
+    const body = memberListCodec.encode(list);
+    for (const peer of transport.connected()) {
+      if (!book.isMember(peer) || peer === transport.self) continue;
+      transport
+        .call(peer, 'work', workMethods.members, body, { timeoutMs: PUSH_TIMEOUT_MS })
+        .catch((error: unknown) => {
+          out.debug({ peer, err: error }, 'a member list was not heard; its next answer says that it is behind');
+        });
+    }
+  }
+
+  /** What a gateway without a worker puts into its heartbeats. */
+  status(): BeatStatus {
+    const incarnation = this.#log.view.get(keys.member(this.#core.transport.self))?.incarnation ?? 0;
+    const claim = { incarnation, sequence: 0, slots: 0, prefetch: 0, memBytes: 0, wants: [] };
+    return { incarnation, begun: [], claim, busy: 0, draining: false };
+  }
+
+  /** Opens the HTTP door. Fails with `port-in-use` where a port was asked for. */
+  async open(): Promise<void> {
+    const { options, kept, out, clock, version, random } = this.#core;
+    await ensureAdminKey({ log: this.#log, random, clock }, options.dataFolder, kept.name);
+    const certificate = undefined as { pin: string; cert: string; key: string } | undefined;
+    this.#pin = certificate?.pin;
+    const tls = certificate === undefined ? {} : { tls: { cert: certificate.cert, key: certificate.key } };
+    const wanted = options.embedded ? 0 : (kept.httpPort ?? options.http.port);
+    const fixed = options.embedded || kept.httpPort !== null || options.http.explicit;
+    for (let tried = 0; ; tried++) {
+      const door = createGateway(
+        { mesh: this.mesh, log: out, clock },
+        { host: kept.httpHost, port: wanted + tried, version, ...tls },
+      );
+      try {
+        this.#url = await door.listen();
+        this.#door = door;
+        return;
+      } catch (error) {
+        await door.close();
+        const taken = error instanceof SkeinError && error.code === 'port-in-use';
+        if (!taken || fixed || tried >= HTTP_PORTS_TRIED) throw error;
+      }
+    }
+  }
+
+  /** With the certificate's pin where it is the gateway's own. */
+  get url(): string | null {
+    if (this.#url === undefined) return null;
+    return this.#pin === undefined ? this.#url : `${this.#url}#sha256=${this.#pin}`;
+  }
+
+  /** Whether a job is live, or a request came within `quietMs`. */
+  busyWithin(quietMs: number): boolean {
+    for (const _ of this.leader.jobs.all()) return true;
+    return this.#door !== undefined && 0 < quietMs;
+  }
+
+  async #ticketAddresses(): ReturnType<Mesh['ticketAddresses']> {
+    const { transport, options } = this.#core;
+    const notes: string[] = [];
+    if (!options.listen.explicit && transport.addresses().every(isLoopback)) {
+      notes.push('the mesh port is now open on all addresses of this machine, for members and ticket holders only');
+    }
+    const addresses = [...transport.addresses()];
+    if (addresses.every(isLoopback))
+      notes.push('only this machine can use the ticket: no other address is listened on');
+    return { addresses, peerIds: [transport.self], notes };
+  }
+
+  async stop(): Promise<void> {
+    await this.#door?.close();
+    await this.leader.stop();
+  }
+}
+
+const isLoopback = (address: string): boolean => /^\/ip4\/127\.|^\/ip6\/::1\//.test(address);

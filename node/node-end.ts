@@ -1,0 +1,147 @@
+// How a node says that it is ready and how it ends: SIGTERM and SIGINT drain it, a second one hurries, SIGHUP starts it again
+// in place, a launcher's closed pipe and idleness (the mesh `local`) end it.
+import { closeSync, createReadStream, writeSync } from 'node:fs';
+import { surroundings } from './config/folders.ts';
+import { removeNodeEntry, writeNodeEntry } from './config/nodes.ts';
+import type { Core } from './core.ts';
+import type { GatewayPart } from './gateway-part.ts';
+import type { WorkerPart } from './worker-part.ts';
+
+/** One Ctrl-C reaches a node and its launcher, which passes it on: that is one signal, not two. */
+const SAME_SIGNAL_MS = 200;
+const IDLE_MS = 60_000;
+const IDLE_LOOK_MS = 1_000;
+const READY_POLL_MS = 20;
+const READY_LIMIT_MS = 20_000;
+
+interface Parts {
+  readonly gateway: GatewayPart | undefined;
+  readonly worker: WorkerPart | undefined;
+  /** In the order of starting. */
+  readonly stops: readonly (() => Promise<void>)[];
+}
+
+export class NodeEnd {
+  readonly #core: Core;
+  readonly #parts: Parts;
+  readonly #hurry = new AbortController();
+  readonly #watching = new AbortController();
+  #entry: string | undefined;
+  #signalledAt = Number.NEGATIVE_INFINITY;
+  #ending = false;
+
+  constructor(core: Core, parts: Parts) {
+    this.#core = core;
+    this.#parts = parts;
+  }
+
+  /** Says `ready` once the worker has its lease: from then on the node takes work. */
+  async announceReady(): Promise<void> {
+    const { clock, options, kept, transport, members, out } = this.#core;
+    const until = clock.monotonic() + READY_LIMIT_MS;
+    const { worker, gateway } = this.#parts;
+    while (worker !== undefined && worker.worker.leaseLeftMs === 0 && clock.monotonic() < until)
+      await clock.sleep(READY_POLL_MS);
+    const { meshId, meshName } = members.current();
+    const url = gateway?.url ?? null;
+    const { dataFolder, readyFd } = options;
+    if (!options.embedded) {
+      const entry = { url, dataFolder, pid: process.pid, meshId, meshName, name: kept.name };
+      this.#entry = await writeNodeEntry(entry, surroundings());
+    }
+    const where = url === null ? '' : `  ${url}`;
+    const lease = worker !== undefined && worker.worker.leaseLeftMs === 0 ? '  (no gateway answers yet)' : '';
+    out.info({ url, pid: process.pid }, 'ready');
+    if (!options.embedded) {
+      process.stderr.write(`skein: ready  ${kept.name} (${kept.roles.join(', ')})  mesh ${meshName}${where}${lease}\n`);
+      if (gateway !== undefined)
+        process.stderr.write('skein: add a worker: skein ticket, then on the other machine: skein join TICKET\n');
+    }
+    if (readyFd === undefined) return;
+    const addresses = transport.addresses();
+    const ready = {
+      ready: true,
+      pid: process.pid,
+      url,
+      dataFolder,
+      peerId: transport.self,
+      meshId,
+      meshName,
+      name: kept.name,
+      addresses,
+    };
+    writeSync(readyFd, `${JSON.stringify(ready)}\n`);
+    closeSync(readyFd);
+  }
+
+  /** Resolves with the exit code. */
+  wait(): Promise<number> {
+    return new Promise((resolve) => {
+      const end = (): void => void this.#onSignal().then((code) => code !== undefined && resolve(code));
+      process.on('SIGTERM', end);
+      process.on('SIGINT', end);
+      process.on('SIGHUP', () => void this.#restart());
+      this.#watchLauncher(end);
+      if (this.#core.options.embedded) this.#watchIdleness(end);
+    });
+  }
+
+  /** @returns the exit code from the first signal, undefined from the later ones. */
+  async #onSignal(): Promise<number | undefined> {
+    const now = this.#core.clock.monotonic();
+    if (now - this.#signalledAt < SAME_SIGNAL_MS) return undefined;
+    this.#signalledAt = now;
+    if (this.#ending) {
+      this.#hurry.abort();
+      return undefined;
+    }
+    this.#ending = true;
+    await this.#removeEntry();
+    const deadlineMs = this.#core.options.drainDeadlineMs;
+    const drained = await this.#parts.worker?.worker.drain(deadlineMs, this.#hurry.signal);
+    if (drained === false) this.#core.out.warn({}, 'running tasks were handed back: they start again elsewhere');
+    await this.#stopAll();
+    return 0;
+  }
+
+  /** In place: attempts stay with their runners, which the new process attaches to. */
+  async #restart(): Promise<void> {
+    if (this.#ending) return;
+    this.#ending = true;
+    await this.#parts.worker?.stop({ keep: true });
+    await this.#stopAll();
+    process.execve?.(
+      process.execPath,
+      [process.execPath, ...process.execArgv, ...process.argv.slice(1)],
+      process.env as Record<string, string>,
+    );
+  }
+
+  async #stopAll(): Promise<void> {
+    this.#watching.abort();
+    for (const stop of this.#parts.stops.toReversed()) {
+      await stop().catch((error: unknown) => this.#core.out.debug({ err: error }, 'a part did not stop cleanly'));
+    }
+    this.#core.out.flush();
+  }
+
+  async #removeEntry(): Promise<void> {
+    if (this.#entry !== undefined) await removeNodeEntry(this.#entry, process.pid);
+  }
+
+  /** A launcher that could not replace itself holds a pipe open: when it dies, so do we. */
+  #watchLauncher(end: () => void): void {
+    const fd = Number(process.env.SKEIN_LAUNCHER_PIPE ?? Number.NaN);
+    if (!Number.isInteger(fd)) return;
+    const pipe = createReadStream('', { fd });
+    pipe.on('close', end).on('error', end).resume();
+    pipe.on('end', end);
+  }
+
+  #watchIdleness(end: () => void): void {
+    const look = (): void => {
+      if (this.#parts.gateway?.busyWithin(IDLE_MS) === false) end();
+    };
+    this.#core.clock.every(IDLE_LOOK_MS, look, this.#watching.signal);
+  }
+}

@@ -1,0 +1,37 @@
+// The node's own words: lines of JSON in DIR/node.log by pino, and what its operator should see as plain lines on stderr.
+import { renameSync, statSync } from 'node:fs';
+import { join } from 'node:path';
+import pino from 'pino';
+import type { Log } from './log.ts';
+
+const LOG_MAX_BYTES = 20 * 1024 * 1024;
+
+/** @param quiet keeps stderr for errors alone: the mesh `local` has no operator. */
+export function openLog(dataFolder: string, options: { readonly quiet: boolean }): Log & { flush(): void } {
+  const path = join(dataFolder, 'node.log');
+  rotate(path);
+  const destination = pino.destination({ dest: path, append: true, mkdir: true, sync: true });
+  const file = pino({ level: process.env.SKEIN_LOG ?? 'info' }, destination);
+  const say = (sentence: string): void => {
+    if (!options.quiet) process.stderr.write(`skein: ${sentence}\n`);
+  };
+  return {
+    debug: (fields, sentence) => file.debug(fields, sentence),
+    info: (fields, sentence) => file.info(fields, sentence),
+    warn(fields, sentence) {
+      file.warn(fields, sentence);
+      say(sentence);
+    },
+    error(fields, sentence) {
+      file.error(fields, sentence);
+      say(sentence);
+    },
+    flush: () => file.flush(),
+  };
+}
+
+/** One file back, so that a node left alone for a year does not fill its disk. */
+function rotate(path: string): void {
+  const size = statSync(path, { throwIfNoEntry: false })?.size ?? 0;
+  if (size > LOG_MAX_BYTES) renameSync(path, `${path}.1`);
+}

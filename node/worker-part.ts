@@ -1,0 +1,104 @@
+// The worker of a node, put together: runtime, workshop, ledger's shell, and the way to the gateways.
+import { mkdir } from 'node:fs/promises';
+import { totalmem } from 'node:os';
+import { join } from 'node:path';
+import type { PeerId } from '../protocol/ids.ts';
+import { workMethods } from '../protocol/wire/work.ts';
+import { GatewayCarrier } from './blob/transfer.ts';
+import type { Core } from './core.ts';
+import { workerMemory } from './data-folder.ts';
+import { attemptFolder } from './files/attempt-folder.ts';
+import { ProcessRuntime } from './runtime/process.ts';
+import { Attempts } from './worker/attempts.ts';
+import { Gateways } from './worker/gateways.ts';
+import { serveLog } from './worker/log-tail.ts';
+import { Reporter } from './worker/reporter.ts';
+import { Worker } from './worker/worker.ts';
+import { FileWorkshop } from './worker/workshop.ts';
+
+const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+
+export class WorkerPart {
+  readonly worker: Worker;
+  readonly #core: Core;
+  readonly #gateways: Gateways;
+  readonly #stopped = new AbortController();
+
+  static async start(core: Core): Promise<WorkerPart> {
+    const { options, clock, random, out } = core;
+    const attemptsFolder = join(options.dataFolder, 'attempts');
+    await mkdir(attemptsFolder, { recursive: true, mode: 0o700 });
+    const runtime = await ProcessRuntime.open(
+      { clock, random: random.fork('runtime'), log: out },
+      { runFolder: join(options.dataFolder, 'run'), attemptsFolder },
+    );
+    const part = new WorkerPart(core, runtime, attemptsFolder);
+    await part.worker.start();
+    void runtime
+      .prepare(core.kept.slots)
+      .catch((error: unknown) => out.warn({ err: error }, 'runners could not be started ahead'));
+    return part;
+  }
+
+  private constructor(core: Core, runtime: ProcessRuntime, attemptsFolder: string) {
+    const { transport, storage, clock, out, gossip, members, blobs, kept } = core;
+    this.#core = core;
+    this.#gateways = new Gateways(transport);
+    this.#gateways.update(members.current().gateways as { peerId: PeerId; addresses: string[] }[]);
+    const carrier = new GatewayCarrier({ transport, store: blobs, clock, gateways: () => this.#gateways.peers });
+    const workshop = new FileWorkshop(
+      { store: blobs, carrier, clock, out },
+      {
+        attemptsFolder,
+        slots: kept.slots,
+        path: process.env.PATH ?? DEFAULT_PATH,
+        lang: process.env.LANG ?? 'C.UTF-8',
+      },
+    );
+    const attempts = new Attempts({ runtime, workshop, clock, out });
+    const reporter = new Reporter({ gateways: this.#gateways, clock, log: out });
+    const signal = this.#stopped.signal;
+    transport.handle('work', workMethods.logRead, (_, body) =>
+      serveLog(
+        {
+          clock,
+          runs: ({ fence }) => attempts.alive().includes(fence),
+          fileOf: ({ fence, stream }) => {
+            const places = attemptFolder(workshop.folderOf(fence));
+            return stream === 'out' ? places.stdoutFile : places.stderrFile;
+          },
+        },
+        body,
+        signal,
+      ),
+    );
+    this.worker = new Worker(
+      {
+        transport,
+        gateways: this.#gateways,
+        runtime,
+        attempts,
+        workshop,
+        reporter,
+        memory: workerMemory(storage),
+        clock,
+        out,
+        beat: (status) => gossip.beat(status),
+        members,
+        grantOf: (attempt) => workshop.grantOf(attempt),
+        recovered: (fences) => workshop.discardAllBut(new Set(fences)),
+      },
+      { slots: kept.slots, memBytes: totalmem() },
+    );
+  }
+
+  /** The member list changed: gateways may have moved. */
+  onMembers(): void {
+    this.#gateways.update(this.#core.members.current().gateways as { peerId: PeerId; addresses: string[] }[]);
+  }
+
+  async stop(options: { readonly keep: boolean }): Promise<void> {
+    this.#stopped.abort();
+    await this.worker.stop(options);
+  }
+}
