@@ -15,6 +15,7 @@ const PULLS_MAX = 8192;
 /** How long a gateway lets a worker wait before it says that a pull still goes on. */
 const PULL_ANSWER_MS = 10_000;
 const PULL_CALL_MS = 30_000;
+const ASK_AGAIN_MS = 100;
 /** A pull is ended by its own time limits, chunk by chunk. */
 const never = new AbortController().signal;
 
@@ -94,6 +95,7 @@ export class BlobServer {
 export interface GatewayCarrierParts {
   readonly transport: Pick<Transport, 'call' | 'self'>;
   readonly store: BlobStore;
+  readonly clock: Clock;
   /** The gateways to ask, the likeliest first. */
   readonly gateways: () => readonly PeerId[];
 }
@@ -159,6 +161,7 @@ export class GatewayCarrier {
         return;
       } catch (error) {
         if (!(error instanceof SkeinError) || error.code !== 'not-durable') throw error;
+        await this.#parts.clock.sleep(ASK_AGAIN_MS, signal);
       }
     }
   }

@@ -1,6 +1,6 @@
 // Lists that are too long for a record rest as blobs: a JSON array, read element by element as its bytes come in.
 // Nothing of it is held but the element under way, whose size is bounded, as is their count.
-import type { Static, TSchema } from 'typebox';
+import { type Static, type TSchema, Type } from 'typebox';
 import { Compile } from 'typebox/compile';
 import { InputFile, ItemEntry } from '../api/jobspec.ts';
 import { SkeinError } from '../errors.ts';
@@ -175,6 +175,8 @@ function judgeOutput(output: OutputFile): OutputFile {
   return output;
 }
 
+/** Any of them, for who does not care which. */
+export const anyManifest = reader('a manifest', Type.Unknown(), (value) => value);
 export const outputManifest = reader('a manifest of outputs', OutputFileShape, judgeOutput);
 export const inputManifest = reader('a manifest of inputs', InputFile, judgeInput);
 export const itemManifest = reader('a manifest of items', ItemEntry, (entry: ItemEntry): ItemEntry => {
