@@ -111,7 +111,7 @@ export function retry(draft: Draft, command: Of<'job.retried'>): Outcome {
       const task = draft.get(keys.task(job.jobId, n));
       counts = recount(counts, taskState(progress, task, n), 'queued');
       if (task !== undefined) {
-        draft.put(keys.task(job.jobId, n), { ...task, state: 'queued', lost: 0, failed: 0, cancelRequested: false });
+        draft.put(keys.task(job.jobId, n), afresh(task));
       }
     }
     draft.put(keys.job(job.jobId), { ...job, retried: job.retried + 1 });
@@ -120,6 +120,12 @@ export function retry(draft: Draft, command: Of<'job.retried'>): Outcome {
     settle(draft, job, { ...progress, counts, returned, cancel: null, finishedAt: null }, command.at);
     return done({ jobId: job.jobId, tasks: chosen.length });
   });
+}
+
+/** Both budgets start anew, so what was lost before is blamed no more. */
+function afresh(task: TaskRow): TaskRow {
+  const attempts = task.attempts.map((attempt) => (attempt.blamed ? { ...attempt, blamed: false } : attempt));
+  return { ...task, state: 'queued', attempts, lost: 0, failed: 0, cancelRequested: false };
 }
 
 /** The tasks to run again, ascending; or the sentence why one of them cannot. */

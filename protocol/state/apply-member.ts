@@ -33,9 +33,10 @@ export function setSettings(draft: Draft, command: Of<'settings.set'>): Outcome 
 }
 
 export function join(draft: Draft, command: Of<'member.joined'>): Outcome {
+  const before = draft.get(keys.member(command.peerId));
+  if (before !== undefined && redeemed(draft, command, before)) return welcome(before);
   const roles = admit(draft, command);
   if ('kind' in roles) return roles;
-  const before = draft.get(keys.member(command.peerId));
   const name = freeName(draft, command.name, command.peerId);
   if (before !== undefined && before.name !== name) draft.delete(keys.name(before.name));
   draft.put(keys.name(name), { peerId: command.peerId });
@@ -46,19 +47,28 @@ export function join(draft: Draft, command: Of<'member.joined'>): Outcome {
     boxKey: command.boxKey,
     observer: command.observer,
     incarnation: before?.incarnation ?? 0,
-    state: 'alive',
+    // Only `adopted` brings a dead incarnation's node back, and only `undrain` ends a drain.
+    state: before === undefined || before.state === 'left' ? 'alive' : before.state,
     joinedAt: before?.joinedAt ?? command.at,
     ticket: command.ticket,
   };
   draft.put(keys.member(command.peerId), member);
   draft.emit('peer.state', `${name} joined as ${member.roles.join(', ')}`, {
     peerId: command.peerId,
-    fields: { state: 'alive', name },
+    fields: { state: member.state, name },
   });
-  return done({ name, roles: member.roles, incarnation: member.incarnation });
+  return welcome(member);
 }
 
-/** Judges the ticket: single-use unless made for more, and the same peer may redeem again. */
+const welcome = ({ name, roles, incarnation }: MemberRow): Outcome => done({ name, roles, incarnation });
+
+/** Redeeming again by the same peer gives the same answer and changes nothing. */
+function redeemed(draft: Draft, { peerId, ticket }: Of<'member.joined'>, before: MemberRow): boolean {
+  if (ticket === null || before.state === 'left') return false;
+  return draft.get(keys.ticket(ticket))?.redeemedBy.includes(peerId) ?? false;
+}
+
+/** Judges the ticket: single-use unless made for more. */
 function admit(draft: Draft, command: Of<'member.joined'>): { readonly roles: readonly Role[] } | Outcome {
   if (command.ticket === null) {
     if (draft.get(keys.mesh)?.founder === command.peerId) return { roles: command.roles };
@@ -69,7 +79,6 @@ function admit(draft: Draft, command: Of<'member.joined'>): { readonly roles: re
   const roles = command.roles.length === 0 ? ticket.roles : command.roles;
   const excess = roles.find((role) => !ticket.roles.includes(role));
   if (excess !== undefined) return refused('ticket-refused', `the ticket does not allow the role ${excess}`);
-  if (ticket.redeemedBy.includes(command.peerId)) return { roles };
   if (command.at >= ticket.expiresAt) return refused('ticket-refused', 'the ticket has expired');
   if (ticket.usesLeft < 1) return refused('ticket-refused', 'the ticket has been used');
   draft.put(keys.ticket(command.ticket), {
@@ -81,8 +90,13 @@ function admit(draft: Draft, command: Of<'member.joined'>): { readonly roles: re
 }
 
 function freeName(draft: Draft, wanted: string, peerId: PeerId): string {
-  const owner = draft.get(keys.name(wanted))?.peerId;
-  return owner === undefined || owner === peerId ? wanted : `${wanted}-${peerId.slice(-6).toLowerCase()}`;
+  const isFree = (name: string): boolean => (draft.get(keys.name(name))?.peerId ?? peerId) === peerId;
+  let name = wanted;
+  for (let n = 1; !isFree(name); n++) {
+    const suffix = peerId.slice(-6).toLowerCase();
+    name = n === 1 ? `${wanted}-${suffix}` : `${wanted}-${suffix}-${n}`;
+  }
+  return name;
 }
 
 /** A starting node's new incarnation takes the grants it still holds along; the others go back. */
@@ -92,30 +106,25 @@ export function adopt(draft: Draft, command: Of<'member.adopted'>, place: Place)
   if (command.incarnation <= member.incarnation) {
     return refused('stale-incarnation', `incarnation ${member.incarnation} of ${member.name} is in force`);
   }
-  const state = member.state === 'draining' ? 'draining' : 'alive';
+  const state = draft.get(keys.drain(command.peerId)) === undefined ? 'alive' : 'draining';
   draft.put(keys.member(command.peerId), { ...member, incarnation: command.incarnation, state });
   const kept = new Set<Fence>(command.fences);
-  const stays: Hold[] = [];
-  for (const hold of draft.get(keys.holds(command.peerId))?.grants ?? []) {
-    const fence = makeFence(place.epochId, hold.index);
-    if (!kept.has(fence)) {
-      giveBack(draft, hold, fence, command, 'worker-restarted');
-      continue;
-    }
-    const task = draft.get(keys.task(hold.jobId, hold.task));
-    if (task?.open?.index !== hold.index) continue;
-    draft.put(keys.task(hold.jobId, hold.task), {
-      ...task,
-      open: { ...task.open, incarnation: command.incarnation },
-    });
-    stays.push(hold);
-  }
-  draft.put(keys.holds(command.peerId), { grants: stays });
+  const isKept = (hold: Hold): boolean => kept.has(makeFence(place.epochId, hold.index));
+  const held = draft.get(keys.holds(command.peerId))?.grants ?? [];
+  for (const hold of held.filter(isKept)) move(draft, hold, command.incarnation);
+  const rest = held.filter((hold) => !isKept(hold));
+  release(draft, rest, command, place, 'worker-restarted');
   draft.emit('peer.state', `${member.name} is alive (incarnation ${command.incarnation})`, {
     peerId: command.peerId,
     fields: { state, name: member.name, incarnation: command.incarnation },
   });
   return done({ incarnation: command.incarnation });
+}
+
+function move(draft: Draft, hold: Hold, incarnation: number): void {
+  const task = draft.get(keys.task(hold.jobId, hold.task));
+  if (task?.open?.index !== hold.index) return;
+  draft.put(keys.task(hold.jobId, hold.task), { ...task, open: { ...task.open, incarnation } });
 }
 
 /** Does nothing unless the incarnation named is the one in force: a late verdict must not kill the node that came back. */
@@ -126,7 +135,7 @@ export function bury(draft: Draft, command: Of<'member.dead'>, place: Place): Ou
     return refused('stale-incarnation', `incarnation ${command.incarnation} of ${member.name} has ended already`);
   }
   draft.put(keys.member(command.peerId), { ...member, state: 'dead' });
-  releaseAll(draft, command, place, 'worker-dead');
+  release(draft, draft.get(keys.holds(command.peerId))?.grants ?? [], command, place, 'worker-dead');
   draft.emit('peer.state', `${member.name} is dead: ${command.reason}`, {
     peerId: command.peerId,
     fields: { state: 'dead', name: member.name, reason: command.reason },
@@ -139,6 +148,8 @@ export function drain(draft: Draft, command: Of<'member.draining'>): Outcome {
   if (member === undefined || member.state === 'left') return refused('not-found', 'there is no such member');
   if (member.state === 'dead') return refused('state-conflict', `${member.name} is dead`);
   const state = command.draining ? 'draining' : 'alive';
+  if (command.draining) draft.put(keys.drain(command.peerId), { at: command.at });
+  else draft.delete(keys.drain(command.peerId));
   draft.put(keys.member(command.peerId), { ...member, state });
   draft.emit('peer.state', `${member.name} is ${state}`, {
     peerId: command.peerId,
@@ -147,12 +158,15 @@ export function drain(draft: Draft, command: Of<'member.draining'>): Outcome {
   return done({ state });
 }
 
-export function leave(draft: Draft, command: Of<'member.left'>, place: Place): Outcome {
+/** A grant closes by its holder's word, its death or an adoption alone: who still holds some drains first. */
+export function leave(draft: Draft, command: Of<'member.left'>): Outcome {
   const member = draft.get(keys.member(command.peerId));
   if (member === undefined) return refused('not-found', 'there is no such member');
+  const held = draft.get(keys.holds(command.peerId))?.grants.length ?? 0;
+  if (held > 0) return refused('state-conflict', `${member.name} still holds ${held} grants; drain it first`);
   draft.put(keys.member(command.peerId), { ...member, state: 'left' });
   draft.delete(keys.name(member.name));
-  releaseAll(draft, { ...command, begun: [] }, place, 'drained');
+  draft.delete(keys.drain(command.peerId));
   draft.emit('peer.state', `${member.name} left`, {
     peerId: command.peerId,
     fields: { state: 'left', name: member.name },
@@ -166,22 +180,22 @@ interface Release {
   readonly at: number;
 }
 
-function releaseAll(draft: Draft, release: Release, place: Place, reason: AttemptEnd): void {
-  const grants = draft.get(keys.holds(release.peerId))?.grants ?? [];
+/** Gives grants back without their holder: what it had begun is blamed, what it had not is not. */
+function release(
+  draft: Draft,
+  grants: readonly Hold[],
+  { peerId, begun, at }: Release,
+  place: Place,
+  reason: AttemptEnd,
+): void {
+  const blamed = new Set(begun);
   // Last granted first: each goes to the head, so the first granted ends up foremost.
-  for (const hold of grants.toReversed()) giveBack(draft, hold, makeFence(place.epochId, hold.index), release, reason);
-  draft.delete(keys.holds(release.peerId));
-}
-
-function giveBack(draft: Draft, hold: Hold, fence: Fence, release: Release, reason: AttemptEnd): void {
-  const task = draft.get(keys.task(hold.jobId, hold.task));
-  if (task?.open?.index !== hold.index) return;
-  const begun = release.begun.includes(fence);
-  close(draft, task, {
-    kind: begun ? 'lost' : 'handed-back',
-    reason: begun ? reason : 'unbegun',
-    blamed: begun && reason !== 'drained',
-    at: release.at,
-  });
-  dropHold(draft, release.peerId, hold.index);
+  for (const hold of grants.toReversed()) {
+    const ran = blamed.has(makeFence(place.epochId, hold.index));
+    const task = draft.get(keys.task(hold.jobId, hold.task));
+    if (task?.open?.index === hold.index) {
+      close(draft, task, { kind: ran ? 'lost' : 'handed-back', reason: ran ? reason : 'unbegun', blamed: ran, at });
+    }
+    dropHold(draft, peerId, hold.index);
+  }
 }

@@ -145,7 +145,7 @@ function takeBlameBack(draft: Draft, command: Of<'task.ended'>): Outcome {
   if (task === undefined || attempt === undefined || attempt.peerId !== command.peerId) {
     return refused('stale-fence', 'there is no such attempt');
   }
-  if (attempt.state !== 'lost' || !attempt.blamed) return done({ state: task.state });
+  if (attempt.reason !== 'worker-dead' || !attempt.blamed) return done({ state: task.state });
   draft.put(keys.task(command.jobId, command.task), {
     ...task,
     lost: task.lost - 1,

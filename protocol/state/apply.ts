@@ -45,7 +45,7 @@ function decide(draft: Draft, command: Command, place: Place): Outcome {
     case 'member.draining':
       return member.drain(draft, command);
     case 'member.left':
-      return member.leave(draft, command, place);
+      return member.leave(draft, command);
     case 'ticket.created':
       return access.createTicket(draft, command);
     case 'key.created':

@@ -31,19 +31,26 @@ export function close(draft: Draft, task: TaskRow, closing: Closing): TaskState 
   const progress = draft.get(keys.progress(task.jobId));
   if (job === undefined || progress === undefined) return task.state;
   const cancelled = task.cancelRequested || progress.cancel !== null;
-  const lost = task.lost + (closing.kind === 'lost' && closing.blamed ? 1 : 0);
+  const blamed = closing.kind !== 'finished' && closing.blamed && !cancelled;
+  const lost = task.lost + (blamed ? 1 : 0);
   const failed = task.failed + (closing.kind === 'finished' && !succeeded(closing.result) ? 1 : 0);
   const state = cancelled ? 'cancelled' : stateAfter(job, closing, { lost, failed });
-  const attempts = [
-    ...task.attempts.slice(0, -1),
-    closedAttempt(task.attempts.at(-1) as AttemptRow, closing, cancelled),
-  ];
+  const attempt = closedAttempt(task.attempts.at(-1) as AttemptRow, closing, cancelled);
+  const attempts = [...task.attempts.slice(0, -1), attempt];
   draft.put(keys.task(task.jobId, task.n), { ...task, state, open: null, attempts, lost, failed });
   const counts = recount(progress.counts, 'running', state);
   const returned = state === 'queued' ? giveBack(progress.returned, task.n) : progress.returned;
-  announce(draft, job, task, state, attempts.at(-1) as AttemptRow);
-  settle(draft, job, { ...progress, counts, returned }, closing.at);
+  announce(draft, job, task, state, attempt);
+  const now = { ...progress, counts, returned };
+  settle(draft, job, state === 'failed' ? stopAfterFails(job, now, closing.at) : now, closing.at);
   return state;
+}
+
+/** Only a new failure is judged: those from before a retry must not stop what was asked for again. */
+function stopAfterFails(job: JobRow, progress: ProgressRow, at: number): ProgressRow {
+  const failsMax = job.spec.maxFails;
+  if (failsMax === undefined || progress.counts.failed <= failsMax || progress.cancel !== null) return progress;
+  return cancelQueued(job, progress, { at, reason: `more than ${failsMax} tasks failed` });
 }
 
 function succeeded(result: Result): boolean {
@@ -98,13 +105,10 @@ export function recount(counts: Counts, from: TaskState, to: TaskState, by = 1):
 
 /** Writes the progress, and ends the job where nothing of it is left to run. */
 export function settle(draft: Draft, job: JobRow, progress: ProgressRow, at: number): void {
-  const failsMax = job.spec.maxFails;
-  const over = failsMax !== undefined && progress.counts.failed > failsMax && progress.cancel === null;
-  const now = over ? cancelQueued(job, progress, { at, reason: `more than ${failsMax} tasks failed` }) : progress;
-  const state = jobState(now);
+  const state = jobState(progress);
   const ended = state !== 'queued' && state !== 'running';
-  draft.put(keys.progress(job.jobId), { ...now, state, finishedAt: ended ? at : null });
-  if (state !== progress.state) announceJob(draft, job, now.counts, state);
+  draft.put(keys.progress(job.jobId), { ...progress, state, finishedAt: ended ? at : null });
+  if (state !== progress.state) announceJob(draft, job, progress.counts, state);
   if (ended) draft.delete(keys.live(job.jobId));
 }
 

@@ -4,11 +4,10 @@ import type { ProgressRow, TaskRow, TaskState } from './rows.ts';
 
 export type Range = readonly [from: number, to: number];
 
-/** The state of task `n`, also of one that has no row. */
+/** The state of task `n`, also of one that has no row. What waits but stands in no queue was cancelled with its job. */
 export function taskState(progress: ProgressRow, row: TaskRow | undefined, n: number): TaskState {
-  const queued = row === undefined ? n >= progress.next || inRanges(progress.returned, n) : row.state === 'queued';
-  if (!queued) return row?.state ?? 'cancelled';
-  return progress.cancel === null ? 'queued' : 'cancelled';
+  if (row !== undefined && row.state !== 'queued') return row.state;
+  return n >= progress.next || inRanges(progress.returned, n) ? 'queued' : 'cancelled';
 }
 
 /** The next tasks to grant, at most `most`. */

@@ -164,6 +164,8 @@ export const keys = {
   /** Whose name it is: names are unique within a mesh. */
   name: (name: string): RowKey<{ readonly peerId: PeerId }> => `name/${name}`,
   member: (peerId: PeerId): RowKey<MemberRow> => `member/${peerId}`,
+  /** Present from `drain` to `undrain`: a node that dies meanwhile comes back draining. */
+  drain: (peerId: PeerId): RowKey<{ readonly at: number }> => `drain/${peerId}`,
   holds: (peerId: PeerId): RowKey<HoldsRow> => `holds/${peerId}`,
   job: (jobId: JobId): RowKey<JobRow> => `job/${jobId}`,
   progress: (jobId: JobId): RowKey<ProgressRow> => `progress/${jobId}`,
