@@ -4,7 +4,16 @@ import { Ajv, type ErrorObject } from 'ajv';
 import type { FastifySchemaCompiler } from 'fastify';
 import { type ErrorCode, SkeinError } from '../protocol/errors.ts';
 
-const common = { strict: false, validateFormats: false, allErrors: false, removeAdditional: false, messages: true };
+// The schemas are the program's own and tested: judging them anew at every start would cost more than all else.
+const common = {
+  strict: false,
+  validateSchema: false,
+  meta: false,
+  validateFormats: false,
+  allErrors: false,
+  removeAdditional: false,
+  messages: true,
+};
 
 /** Compiles each schema at its first use: a gateway starts without paying for paths that nobody calls. */
 export function lazyValidators(): FastifySchemaCompiler<object> {
