@@ -1,12 +1,12 @@
 #!/usr/bin/env node
-// Starts skein on a Node that it can run on: the running one where it is new enough, else the packaged one.
+// Starts skein on a Node that it can run on: in the running one where it is new enough, else on the packaged one.
 // Plain JavaScript for any Node >= 20, in a checkout (the .ts as it stands) and installed (dist/) alike.
 import { spawn } from 'node:child_process';
 import { existsSync, realpathSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { constants } from 'node:os';
 import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
+import { fileURLToPath, pathToFileURL } from 'node:url';
 
 const NEEDED_MAJOR = 26;
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -41,7 +41,9 @@ export function become(binary, argv) {
   // The node below tells a launcher's pipe from none by this variable; a replaced process has no launcher left.
   const { SKEIN_LAUNCHER_PIPE: _, ...env } = process.env;
   const replaces = typeof process.execve === 'function' && (major > 22 || (major === 22 && minor >= 15));
-  if (replaces && process.platform !== 'win32') process.execve(binary, [binary, ...argv], env);
+  // What replaces it inherits nothing beyond standard error: a descriptor for `ready` needs a child.
+  const passes = readyDescriptor(argv) === undefined && process.platform !== 'win32';
+  if (replaces && passes) process.execve(binary, [binary, ...argv], env);
   runAsChild(binary, argv, env);
 }
 
@@ -80,7 +82,7 @@ function readyDescriptor(argv) {
   return Number.isInteger(fd) && fd > 2 && fd < 256 ? fd : undefined;
 }
 
-function main() {
+async function main() {
   const installed = join(root, 'dist', 'node', 'cli', 'cli.js');
   const entry = existsSync(installed) ? installed : join(root, 'node', 'cli', 'cli.ts');
   const binary = suitableNode();
@@ -88,9 +90,13 @@ function main() {
     process.stderr.write(`${explainMissingNode()}\n`);
     process.exit(125);
   }
+  if (binary === process.execPath) {
+    const { runProcess } = await import(pathToFileURL(entry).href);
+    await runProcess(process.argv.slice(2));
+  }
   const flags = ['--disable-warning=ExperimentalWarning'];
   become(binary, [...flags, entry, ...process.argv.slice(2)]);
 }
 
 const started = process.argv[1];
-if (started !== undefined && realpathSync(started) === fileURLToPath(import.meta.url)) main();
+if (started !== undefined && realpathSync(started) === fileURLToPath(import.meta.url)) await main();

@@ -9,6 +9,7 @@ import type { WorkerPart } from './worker-part.ts';
 
 /** One Ctrl-C reaches a node and its launcher, which passes it on: that is one signal, not two. */
 const SAME_SIGNAL_MS = 200;
+const LAUNCHER_LOOK_MS = 500;
 const IDLE_MS = 60_000;
 const IDLE_LOOK_MS = 1_000;
 const READY_POLL_MS = 20;
@@ -110,11 +111,11 @@ export class NodeEnd {
     this.#ending = true;
     await this.#parts.worker?.stop({ keep: true });
     await this.#stopAll();
-    process.execve?.(
-      process.execPath,
-      [process.execPath, ...process.execArgv, ...process.argv.slice(1)],
-      process.env as Record<string, string>,
-    );
+    // No descriptor but the standard ones lives on: `ready` was said, and the launcher is told by its pid from here on.
+    const { SKEIN_LAUNCHER_PIPE: pipe, ...env } = process.env as Record<string, string>;
+    if (pipe !== undefined) env.SKEIN_LAUNCHER_PID = String(process.ppid);
+    const argv = withoutReadyFd(process.argv.slice(1));
+    process.execve?.(process.execPath, [process.execPath, ...process.execArgv, ...argv], env);
   }
 
   async #stopAll(): Promise<void> {
@@ -131,7 +132,12 @@ export class NodeEnd {
 
   /** A launcher that could not replace itself holds a pipe open: when it dies, so do we. */
   #watchLauncher(end: () => void): void {
-    const fd = Number(process.env.SKEIN_LAUNCHER_PIPE ?? Number.NaN);
+    const { SKEIN_LAUNCHER_PIPE, SKEIN_LAUNCHER_PID } = process.env;
+    if (SKEIN_LAUNCHER_PID !== undefined) {
+      const look = (): void => void (process.ppid !== Number(SKEIN_LAUNCHER_PID) && end());
+      this.#core.clock.every(LAUNCHER_LOOK_MS, look, this.#watching.signal);
+    }
+    const fd = Number(SKEIN_LAUNCHER_PIPE ?? Number.NaN);
     if (!Number.isInteger(fd)) return;
     const pipe = createReadStream('', { fd });
     pipe.on('close', end).on('error', end).resume();
@@ -144,4 +150,10 @@ export class NodeEnd {
     };
     this.#core.clock.every(IDLE_LOOK_MS, look, this.#watching.signal);
   }
+}
+
+function withoutReadyFd(argv: readonly string[]): readonly string[] {
+  const at = argv.indexOf('--ready-fd');
+  const kept = at < 0 ? argv : argv.toSpliced(at, 2);
+  return kept.filter((arg) => !arg.startsWith('--ready-fd='));
 }
