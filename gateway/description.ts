@@ -33,6 +33,19 @@ const tags = [
 const CSP =
   "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; object-src 'none'; frame-ancestors 'self'";
 
+interface Described {
+  readonly params?: { readonly properties: Readonly<Record<string, unknown>>; readonly required: readonly string[] };
+}
+
+/** OpenAPI has no name for "the rest of the path": here it is `path`. */
+function nameRest(schema: Described, url: string) {
+  if (schema.params === undefined || !url.endsWith('/*')) return { schema, url };
+  const { '*': rest, ...properties } = schema.params.properties;
+  const required = schema.params.required.map((name) => (name === '*' ? 'path' : name));
+  const params = { ...schema.params, properties: { ...properties, path: rest }, required };
+  return { schema: { ...schema, params }, url: url.replace('/*', '/:path') };
+}
+
 export async function describe(context: Context): Promise<Description> {
   const [{ default: fastify }, { default: swagger }, { default: swaggerUi }] = await Promise.all([
     import('fastify'),
@@ -51,6 +64,8 @@ export async function describe(context: Context): Promise<Description> {
       tags,
       components: { securitySchemes: { key: { type: 'http', scheme: 'bearer', description: 'A key of this mesh' } } },
     },
+    exposeHeadRoutes: true,
+    transform: ({ schema, url }) => nameRest(schema as Described, url),
     refResolver: { buildLocalReference: (json, _base, _fragment, at) => String(json.$id ?? `def-${at}`) },
   });
   await app.register(swaggerUi, { routePrefix: '/docs', staticCSP: CSP });

@@ -20,8 +20,13 @@ export class Metrics {
   }
 
   /** A request has come. */
-  begin(): void {
+  opened(): void {
     this.#open++;
+  }
+
+  /** Its answer is over, whole or not. */
+  closed(): void {
+    if (--this.#open === 0) this.#quietSince = this.#clock.monotonic();
   }
 
   /** How long no request has been open. */
@@ -29,10 +34,11 @@ export class Metrics {
     return this.#open > 0 ? 0 : this.#clock.monotonic() - this.#quietSince;
   }
 
-  /** A request has been answered.
-   * @param route its pattern, never a path: a path would make a series of each job. */
-  end(method: string, route: string, status: number, ms: number): void {
-    if (--this.#open === 0) this.#quietSince = this.#clock.monotonic();
+  /**
+   * A request has been answered.
+   * @param route its pattern, never a path: a path would make a series of each job.
+   */
+  count(method: string, route: string, status: number, ms: number): void {
     const name = `${method} ${status} ${route}`;
     const tally = this.#byRoute.get(name) ?? { requests: 0, seconds: 0 };
     if (tally.requests === 0) this.#byRoute.set(name, tally);

@@ -88,7 +88,7 @@ function build(context: Context, options: GatewayOptions): App {
   const prefix = `r${clock.now().toString(36)}-`;
   let requests = 0;
   const app = fastify({
-    serverFactory: (handler) => makeServer(handler, options),
+    serverFactory: (handler) => makeServer(handler, options, metrics),
     forceCloseConnections: true,
     genReqId: () => prefix + (++requests).toString(36),
     routerOptions: { maxParamLength: 4096, ignoreTrailingSlash: false },
@@ -99,12 +99,8 @@ function build(context: Context, options: GatewayOptions): App {
   app.setSerializerCompiler(() => (value) => JSON.stringify(value));
   app.setErrorHandler(problemHandler(log));
   app.decorateRequest('caller', null);
-  app.addHook('onRequest', (_request, _reply, done) => {
-    metrics.begin();
-    done();
-  });
   app.addHook('onResponse', (request, reply, done) => {
-    metrics.end(request.method, request.routeOptions.url ?? 'none', reply.statusCode, reply.elapsedTime);
+    metrics.count(request.method, request.routeOptions.url ?? 'none', reply.statusCode, reply.elapsedTime);
     done();
   });
   const paths = new Paths(app);
@@ -139,7 +135,7 @@ function describeRoutes(app: App, context: Context): void {
 
 type Handler = (request: IncomingMessage, response: ServerResponse) => void;
 
-function makeServer(handler: Handler, { tls, version }: GatewayOptions): Server {
+function makeServer(handler: Handler, { tls, version }: GatewayOptions, metrics: Metrics): Server {
   const limits = {
     headersTimeout: HEADERS_TIMEOUT_MS,
     // A large upload takes as long as it takes; idle sockets and slow JSON bodies have deadlines of their own.
@@ -151,6 +147,9 @@ function makeServer(handler: Handler, { tls, version }: GatewayOptions): Server 
   };
   const answer: Handler = (request, response) => {
     response.setHeader('skein-version', version);
+    metrics.opened();
+    // Also when the client goes away in the middle, which no hook of the framework tells.
+    response.once('close', () => metrics.closed());
     handler(request, response);
   };
   const server =

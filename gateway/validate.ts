@@ -37,7 +37,7 @@ export function invalid(errors: readonly ErrorObject[], whole: string): SkeinErr
   if (error === undefined) return new SkeinError('invalid-request', `${whole} is not of the documented form`);
   const field = fieldOf(error);
   const place = field === '' ? whole : `${whole}'s field ${field}`;
-  const code: ErrorCode = field === 'runtime' && typeof error.data === 'string' ? 'runtime-unknown' : 'invalid-request';
+  const code: ErrorCode = field === 'runtime' && error.keyword === 'const' ? 'runtime-unknown' : 'invalid-request';
   return new SkeinError(code, `${place} ${expectation(error)}`, {
     fix: 'the form of every request is in /openapi.json and at /docs',
     extra: { field: field === '' ? null : field, expected: expectation(error) },
