@@ -8,7 +8,8 @@ import { slotsOf } from '../policy/placement.ts';
 export interface Held {
   readonly grant: PushedGrant;
   readonly slots: number;
-  readonly phase: 'unbegun' | 'begun' | 'ended';
+  /** `returned`: given back before it began, so nobody is to be blamed for it; `ended`: its result is not settled yet. */
+  readonly phase: 'unbegun' | 'begun' | 'ended' | 'returned';
 }
 
 export interface LeaseHeld {
@@ -34,12 +35,14 @@ export class Ledger {
   readonly #epochId: EpochId;
   readonly #slots: number;
   readonly #held = new Map<Fence, Held>();
-  /** Fences that may never begin (again), with the log index at which each closed where that is known. */
-  readonly #spent = new Map<Fence, number | null>();
+  /** Fences that may never begin (again), and whether each is known to have closed. */
+  readonly #spent = new Map<Fence, 'open' | 'closed'>();
   #lease: LeaseHeld | undefined;
+  #dead = false;
   #answered = -1;
+  /** What the log held at the highest index that an answer spoke of. */
   #appliedIndex = 0;
-  #listed = new Set<Fence>();
+  #listed: ReadonlySet<Fence> = new Set();
 
   constructor(options: { readonly incarnation: number; readonly epochId: EpochId; readonly slots: number }) {
     this.incarnation = options.incarnation;
@@ -57,13 +60,12 @@ export class Ledger {
     const disowned: PushedGrant[] = [];
     for (const grant of grants) {
       const fence = grant.fence as Fence;
-      const parsed = parseFence(fence);
-      if (grant.incarnation !== this.incarnation || parsed?.epochId !== this.#epochId) continue;
+      if (grant.incarnation !== this.incarnation || parseFence(fence)?.epochId !== this.#epochId) continue;
       if (this.#held.has(fence)) continue;
-      if (this.#spent.get(fence) === null) disowned.push(grant);
+      if (this.#spent.get(fence) === 'open') disowned.push(grant);
       if (this.#spent.has(fence)) continue;
-      // The log had closed this one when the last answer was given: the push comes late.
-      if (parsed.index <= this.#appliedIndex && !this.#listed.has(fence)) continue;
+      // The push comes late.
+      if (this.#isClosed(fence)) continue;
       this.#held.set(fence, { grant, slots: this.#slotsOf(grant), phase: 'unbegun' });
     }
     return disowned;
@@ -74,37 +76,43 @@ export class Ledger {
   }
 
   onAnswer(answer: Answer, sentAtMs: number): AnswerEffect {
-    if (answer.dead !== null && answer.dead >= this.incarnation) return { kind: 'dead', incarnation: answer.dead };
-    if (answer.incarnation !== this.incarnation || answer.sequence <= this.#answered || answer.leaseMs === 0) {
-      return { kind: 'ignored' };
+    if (answer.dead !== null && answer.dead >= this.incarnation) {
+      // An answer from before the death may still be under way: it must not start anything.
+      this.#dead = true;
+      this.#lease = undefined;
+      return { kind: 'dead', incarnation: answer.dead };
     }
+    const foreign = answer.incarnation !== this.incarnation || answer.leaseMs === 0;
+    if (this.#dead || foreign || answer.sequence <= this.#answered) return { kind: 'ignored' };
     this.#answered = answer.sequence;
-    this.#appliedIndex = Math.max(this.#appliedIndex, answer.appliedIndex);
-    this.#listed = new Set(answer.fences as Fence[]);
-    const kill = this.#closeUnlisted(answer.appliedIndex);
-    this.#forgetSpent(answer.appliedIndex);
+    const kill = this.#learn(answer);
     const disown = this.onGrants(answer.grants);
     this.#lease = { untilMs: sentAtMs + answer.leaseMs, leaseMs: answer.leaseMs, fences: [...this.#listed] };
     return { kind: 'renewed', lease: this.#lease, kill, disown };
   }
 
-  #closeUnlisted(appliedIndex: number): Fence[] {
+  /** An answer by a gateway that had applied less renews the lease all the same, but says nothing new of the grants. */
+  #learn({ appliedIndex, fences }: Answer): Fence[] {
+    if (appliedIndex < this.#appliedIndex) return [];
+    this.#appliedIndex = appliedIndex;
+    this.#listed = new Set(fences as Fence[]);
     const kill: Fence[] = [];
     for (const [fence, held] of this.#held) {
-      if (this.#listed.has(fence) || (parseFence(fence)?.index ?? 0) > appliedIndex) continue;
+      if (!this.#isClosed(fence)) continue;
       if (held.phase === 'unbegun') this.#held.delete(fence);
       if (held.phase === 'begun') kill.push(fence);
-      this.#spent.set(fence, appliedIndex);
+      this.#spent.set(fence, 'closed');
+    }
+    // What has closed can come no more: a push at or below the applied index is taken only where it is listed.
+    for (const fence of this.#spent.keys()) {
+      if (this.#isClosed(fence) && !this.#held.has(fence)) this.#spent.delete(fence);
     }
     return kill;
   }
 
-  /** What is closed at or below `n` can come no more: pushes at or below the applied index must be listed. */
-  #forgetSpent(appliedIndex: number): void {
-    for (const [fence, closedAt] of this.#spent) {
-      const gone = !this.#listed.has(fence) && !this.#held.has(fence);
-      if (gone && closedAt !== null && closedAt <= appliedIndex) this.#spent.delete(fence);
-    }
+  /** Whether the log had closed this grant by the applied index. */
+  #isClosed(fence: Fence): boolean {
+    return !this.#listed.has(fence) && (parseFence(fence)?.index ?? 0) <= this.#appliedIndex;
   }
 
   /** The next grants that may begin now, in the order of their fences; they count as begun from here on. */
@@ -117,7 +125,7 @@ export class Ledger {
       if (held.slots > free) break;
       free -= held.slots;
       this.#held.set(fence, { ...held, phase: 'begun' });
-      this.#spent.set(fence, null);
+      this.#spent.set(fence, 'open');
       begun.push(held.grant);
     }
     return begun;
@@ -129,22 +137,22 @@ export class Ledger {
     if (held !== undefined) this.#held.set(fence, { ...held, phase: 'ended' });
   }
 
-  /** The report was committed at `index`, or refused (null). */
-  settled(fence: Fence, index: number | null): void {
+  /** The report was committed or refused: either way the grant is closed. */
+  settled(fence: Fence): void {
     this.#held.delete(fence);
-    this.#spent.set(fence, index ?? this.#appliedIndex);
+    this.#spent.set(fence, 'closed');
   }
 
   /** Told to stop: an unbegun one is given back at once, and counts as begun even if its grant arrives later. */
   cancel(fence: Fence): 'unbegun' | 'begun' | 'unknown' {
     const held = this.#held.get(fence);
-    if (!this.#spent.has(fence)) this.#spent.set(fence, null);
+    if (!this.#spent.has(fence)) this.#spent.set(fence, 'open');
     if (held === undefined) return 'unknown';
-    if (held.phase === 'unbegun') this.#held.set(fence, { ...held, phase: 'ended' });
+    if (held.phase === 'unbegun') this.#held.set(fence, { ...held, phase: 'returned' });
     return held.phase === 'unbegun' ? 'unbegun' : 'begun';
   }
 
-  /** Gives back up to `count` unbegun grants, the last granted first. */
+  /** Gives back those of them that have not begun. @returns the grants to report as ended */
   giveBack(fences: readonly Fence[]): readonly PushedGrant[] {
     return fences.flatMap((fence) => {
       const held = this.#held.get(fence);
@@ -170,7 +178,7 @@ export class Ledger {
 
   /** Begun and not settled: the list that heartbeats carry. */
   begun(): readonly Fence[] {
-    return [...this.#held].filter(([, held]) => held.phase !== 'unbegun').map(([fence]) => fence);
+    return [...this.#held].filter(([, { phase }]) => phase === 'begun' || phase === 'ended').map(([fence]) => fence);
   }
 
   unbegun(): readonly Fence[] {

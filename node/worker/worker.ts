@@ -323,7 +323,7 @@ export class Worker {
       const sentence = `the result of ${jobId}/${task} (attempt ${grant.attempt}) was refused: ${settled.sentence}`;
       this.#parts.out.warn({ fence, jobId, task, code: settled.code }, sentence);
     }
-    await this.#settle(ledger, grant, settled);
+    await this.#settle(ledger, grant);
   }
 
   async #publish(grant: PushedGrant, report: Extract<AttemptReport, { kind: 'finished' }>): Promise<void> {
@@ -344,12 +344,12 @@ export class Worker {
 
   async #reportEnd(ledger: Ledger, grant: PushedGrant, reason: AttemptEnd): Promise<void> {
     const { fence, jobId, task, incarnation } = grant;
-    const settled = await this.#parts.reporter.ended({ fence, jobId, task, incarnation, reason });
-    await this.#settle(ledger, grant, settled);
+    await this.#parts.reporter.ended({ fence, jobId, task, incarnation, reason });
+    await this.#settle(ledger, grant);
   }
 
-  async #settle(ledger: Ledger, grant: PushedGrant, settled: Settled): Promise<void> {
-    ledger.settled(grant.fence, settled.kind === 'committed' ? settled.index : null);
+  async #settle(ledger: Ledger, grant: PushedGrant): Promise<void> {
+    ledger.settled(grant.fence);
     if (grant.spec.runtime === 'noop') return;
     try {
       await this.#parts.workshop.discard(grant.fence);
