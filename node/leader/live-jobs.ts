@@ -14,10 +14,10 @@ export interface LiveJob {
   readonly waitingSince: number;
 }
 
-/** The jobs of one priority: those with tasks that came back stand before the others. */
+/** The jobs of one priority that have tasks to give, in order of arrival; those with tasks that came back go first. */
 interface Rank {
   readonly returned: Map<JobId, LiveJob>;
-  readonly fresh: Map<JobId, LiveJob>;
+  readonly queued: Map<JobId, LiveJob>;
 }
 
 export class LiveJobs {
@@ -68,7 +68,7 @@ export class LiveJobs {
     this.#jobs.delete(live.job.jobId);
     const rank = this.#ranks.get(live.job.spec.priority ?? 0);
     rank?.returned.delete(live.job.jobId);
-    rank?.fresh.delete(live.job.jobId);
+    rank?.queued.delete(live.job.jobId);
   }
 
   #file(live: LiveJob): void {
@@ -79,14 +79,14 @@ export class LiveJobs {
     // A Map keeps the place of a key that is set again, so a job keeps its turn while it is worked on.
     if (queued && returned) rank.returned.set(jobId, live);
     else rank.returned.delete(jobId);
-    if (queued && !returned) rank.fresh.set(jobId, live);
-    else rank.fresh.delete(jobId);
+    if (queued) rank.queued.set(jobId, live);
+    else rank.queued.delete(jobId);
   }
 
   #rank(priority: number): Rank {
     const known = this.#ranks.get(priority);
     if (known !== undefined) return known;
-    const rank: Rank = { returned: new Map(), fresh: new Map() };
+    const rank: Rank = { returned: new Map(), queued: new Map() };
     this.#ranks.set(priority, rank);
     this.#priorities = [...this.#ranks.keys()].sort((a, b) => b - a);
     return rank;
@@ -106,7 +106,7 @@ export class LiveJobs {
       const rank = this.#ranks.get(priority);
       if (rank === undefined) continue;
       yield* rank.returned.values();
-      yield* rank.fresh.values();
+      for (const [jobId, live] of rank.queued) if (!rank.returned.has(jobId)) yield live;
     }
   }
 

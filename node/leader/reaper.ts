@@ -31,7 +31,7 @@ export class Reaper {
     this.#stopped = stopped;
   }
 
-  /** Every lease in full: after an election, or after this process itself had been stopped. */
+  /** Every lease in full, after an election. */
   rearm(): void {
     this.#parts.roster.leases.rearm(this.#parts.roster.living(), this.#parts.clock.uptime());
   }
@@ -39,7 +39,7 @@ export class Reaper {
   async judge(settings: SettingsRow): Promise<void> {
     const { roster, clock } = this.#parts;
     const expired = roster.leases.expired(settings.leaseMs, clock.uptime());
-    if (expired === undefined) return this.rearm();
+    if (expired === undefined) return roster.leases.resume(clock.uptime());
     for (const { peerId } of expired) roster.leases.condemn(peerId);
     // Also those condemned before whose record did not make it into the log.
     const condemned = roster.living().filter((member) => roster.leases.get(member.peerId)?.condemned === true);

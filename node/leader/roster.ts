@@ -20,7 +20,7 @@ export class Roster {
   readonly #log: Pick<ReplicatedLog, 'view' | 'scan' | 'status'>;
   readonly #clock: Clock;
   readonly #heartbeats = new Map<PeerId, Heartbeat>();
-  readonly #begun = new Map<PeerId, ReadonlySet<string>>();
+  readonly #begun = new Map<PeerId, ReadonlySet<Fence>>();
   readonly #members = new Map<PeerId, MemberRow>();
   /** Log index of the last change to the member list. */
   #membersIndex = 0;
@@ -44,10 +44,12 @@ export class Roster {
   ): boolean {
     let changed = false;
     for (const { index, command } of entries) {
-      if (!command.kind.startsWith('member.') || command.peerId === undefined) continue;
+      // The list carries the interval of heartbeats too: a worker that did not hear of a shorter one would soon be dead.
+      const listed = command.kind.startsWith('member.') || command.kind === 'settings.set';
+      if (!listed) continue;
       changed = true;
       this.#membersIndex = index;
-      this.#refresh(command.peerId);
+      if (command.peerId !== undefined) this.#refresh(command.peerId);
     }
     return changed;
   }
@@ -89,9 +91,11 @@ export class Roster {
     const known = this.#heartbeats.get(peerId);
     if (known === undefined || isLater(heartbeat, known)) {
       this.#heartbeats.set(peerId, heartbeat);
-      this.#begun.set(peerId, new Set(heartbeat.begun));
+      this.#begun.set(peerId, new Set(heartbeat.begun as Fence[]));
     }
-    return this.leases.heard(peerId, heartbeat.incarnation, heartbeat.begun as Fence[], this.#clock.uptime());
+    // The list of the latest heartbeat, not of this one: gossip may bring an older one late.
+    const begun = [...(this.#begun.get(peerId) ?? [])];
+    return this.leases.heard(peerId, heartbeat.incarnation, begun, this.#clock.uptime());
   }
 
   hasBegun(peerId: PeerId, fence: Fence): boolean {

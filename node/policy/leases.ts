@@ -16,7 +16,7 @@ export class Leases {
   readonly #leases = new Map<PeerId, Lease>();
   #lastPassMs: number | undefined;
 
-  /** Every lease in full, as after an election; nothing timed by the last leader is trusted. */
+  /** Every lease in full, as after an election; nothing that an earlier leader timed or judged is trusted. */
   rearm(living: readonly { readonly peerId: PeerId; readonly incarnation: number }[], nowMs: number): void {
     const before = new Map(this.#leases);
     this.#leases.clear();
@@ -25,6 +25,15 @@ export class Leases {
       const begun = known?.incarnation === incarnation ? known.begun : [];
       this.#leases.set(peerId, { incarnation, heardAtMs: nowMs, begun, condemned: false });
     }
+    this.#lastPassMs = nowMs;
+  }
+
+  /**
+   * Every lease in full once more, as this leader itself had been stopped. Its own verdicts stand: a death that it proposed
+   * before may still commit, and whoever were answered meanwhile would run what is given to others.
+   */
+  resume(nowMs: number): void {
+    for (const [peerId, lease] of this.#leases) this.#leases.set(peerId, { ...lease, heardAtMs: nowMs });
     this.#lastPassMs = nowMs;
   }
 
@@ -53,7 +62,7 @@ export class Leases {
 
   /**
    * Those whose lease has run out. Undefined where the leader itself was stopped since its last pass (more than a quarter
-   * of a lease): it has to re-arm before it judges anyone.
+   * of a lease): it has to `resume` before it judges anyone.
    */
   expired(leaseMs: number, nowMs: number): readonly { readonly peerId: PeerId; readonly lease: Lease }[] | undefined {
     const stalled = this.#lastPassMs !== undefined && nowMs - this.#lastPassMs > leaseMs / 4;

@@ -35,7 +35,7 @@ export class Ledger {
   readonly #epochId: EpochId;
   readonly #slots: number;
   readonly #held = new Map<Fence, Held>();
-  /** Fences that may never begin (again), and whether each is known to have closed. */
+  /** Fences not to be begun though they may still be pushed: told to stop (`open`), or settled or unlisted (`closed`). */
   readonly #spent = new Map<Fence, 'open' | 'closed'>();
   #lease: LeaseHeld | undefined;
   #dead = false;
@@ -125,7 +125,6 @@ export class Ledger {
       if (held.slots > free) break;
       free -= held.slots;
       this.#held.set(fence, { ...held, phase: 'begun' });
-      this.#spent.set(fence, 'open');
       begun.push(held.grant);
     }
     return begun;
