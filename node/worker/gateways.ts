@@ -7,10 +7,10 @@ import type { Channel, Transport } from '../transport/port.ts';
 const elsewhere = new Set(['unreachable', 'no-answer', 'no-leader', 'no-quorum', 'too-busy', 'internal-error']);
 
 export class Gateways {
-  readonly #transport: Pick<Transport, 'call' | 'keep' | 'self'>;
+  readonly #transport: Pick<Transport, 'call' | 'keep' | 'release' | 'self'>;
   #peers: readonly PeerId[] = [];
 
-  constructor(transport: Pick<Transport, 'call' | 'keep' | 'self'>) {
+  constructor(transport: Pick<Transport, 'call' | 'keep' | 'release' | 'self'>) {
     this.#transport = transport;
   }
 
@@ -18,10 +18,11 @@ export class Gateways {
     return this.#peers;
   }
 
-  /** Replaces the list and keeps a connection to each. */
+  /** Replaces the list, keeps a connection to each and lets go of those that are none any more. An empty list changes nothing. */
   update(gateways: readonly { readonly peerId: PeerId; readonly addresses: readonly string[] }[]): void {
     if (gateways.length === 0) return;
     const known = new Set(gateways.map((gateway) => gateway.peerId));
+    for (const peer of this.#peers) if (!known.has(peer)) this.#transport.release(peer);
     this.#peers = [...this.#peers.filter((peer) => known.delete(peer)), ...known];
     for (const { peerId, addresses } of gateways) {
       if (peerId !== this.#transport.self) this.#transport.keep(peerId, addresses);

@@ -17,6 +17,7 @@ import type { Gateways } from './gateways.ts';
 const BATCH_MAX = 256;
 const CALL_TIMEOUT_MS = 10_000;
 const RETRY_MS = 500;
+const splittable = new Set(['too-large', 'invalid-request']);
 
 type Report =
   | { readonly kind: 'finished'; readonly item: Finished; readonly settle: (settled: Settled) => void }
@@ -37,7 +38,7 @@ export class Reporter {
     this.#log = parts.log;
   }
 
-  /** Resolves with `committed` or `refused`, however long that takes; never with `unsettled`. Rejects at stop. */
+  /** Resolves with `committed` or `refused`, however long that takes; never with `unsettled`, and not at all after `stop`. */
   finished(item: Finished): Promise<Settled> {
     return new Promise((settle) => this.#push({ kind: 'finished', item, settle }));
   }
@@ -86,8 +87,8 @@ export class Reporter {
     const chosen = new Set(batch);
     this.#waiting = this.#waiting.filter((report) => !chosen.has(report));
     const again = await this.#send(batch);
-    // In front of what came meanwhile: order within a fence matters to nobody, age does.
-    this.#waiting = [...again, ...this.#waiting];
+    // Behind what came meanwhile: a report that cannot be judged yet must not hold up the others.
+    this.#waiting = [...this.#waiting, ...again];
     return again.length > 0;
   }
 
@@ -102,7 +103,8 @@ export class Reporter {
       });
     } catch (error) {
       const code = error instanceof SkeinError ? error.code : 'internal-error';
-      if (code === 'too-large' && batch.length > 1) return this.#sendHalves(batch);
+      // One report that is too large or not understood must not keep the rest of its batch from being judged.
+      if (splittable.has(code) && batch.length > 1) return this.#sendHalves(batch);
       this.#log.debug({ code, reports: batch.length }, 'reports could not be sent; they are sent again');
       return [...batch];
     }

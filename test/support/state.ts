@@ -26,8 +26,8 @@ export const ANN = 'peer-ann' as PeerId;
 export const BOB = 'peer-bob' as PeerId;
 export const CAT = 'peer-cat' as PeerId;
 
-/** A job's id from a number. */
-export const job = (n: number): JobId => `j-${n.toString(32).padStart(16, 'a')}` as JobId;
+/** A job's id from a number below 26. */
+export const job = (n: number): JobId => `j-${String.fromCharCode(97 + n).padStart(16, 'a')}` as JobId;
 
 type Refused = Extract<Outcome, { kind: 'refused' }>;
 
