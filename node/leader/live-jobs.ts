@@ -1,7 +1,6 @@
 // The live queue, indexed in memory: every job that has not ended, in the order in which its tasks go out.
 // Every gateway keeps it, so that a new leader starts with it and any gateway can say why a job waits.
 import { type JobId, makeFence, type PeerId } from '../../protocol/ids.ts';
-import type { Command } from '../../protocol/state/command.ts';
 import { headOf } from '../../protocol/state/queue.ts';
 import { type JobRow, keys, type ProgressRow } from '../../protocol/state/rows.ts';
 import type { AppliedEntry, ReplicatedLog } from '../consensus/log.ts';
@@ -36,22 +35,22 @@ export class LiveJobs {
     for await (const [key, row] of this.#log.scan<{ readonly index: number }>('live/')) {
       found.push({ jobId: key.slice('live/'.length) as JobId, index: row.index });
     }
-    for (const { jobId } of found.sort((a, b) => a.index - b.index)) this.refresh(jobId);
+    for (const { jobId } of found.sort((a, b) => a.index - b.index)) this.#refresh(jobId, undefined);
   }
 
   /** Takes over what the applied entries changed. */
   onApplied(entries: readonly AppliedEntry[]): void {
-    const touched = new Set<JobId>();
-    for (const entry of entries) {
-      if (entry.outcome.kind !== 'done') continue;
-      for (const event of entry.events) if (event.jobId !== null) touched.add(event.jobId);
-      const jobId = jobOf(entry.command);
-      if (jobId !== undefined) touched.add(jobId);
+    const touched = new Map<JobId, number>();
+    for (const { command, outcome, events } of entries) {
+      if (outcome.kind !== 'done') continue;
+      for (const { jobId } of events) if (jobId !== null) touched.set(jobId, command.at);
+      if ('jobId' in command) touched.set(command.jobId, command.at);
     }
-    for (const jobId of touched) this.refresh(jobId);
+    for (const [jobId, at] of touched) this.#refresh(jobId, at);
   }
 
-  refresh(jobId: JobId): void {
+  /** @param at of the command that changed the job; undefined where it is read at start */
+  #refresh(jobId: JobId, at: number | undefined): void {
     const job = this.#log.view.get(keys.job(jobId));
     const progress = this.#log.view.get(keys.progress(jobId));
     const before = this.#jobs.get(jobId);
@@ -59,7 +58,7 @@ export class LiveJobs {
       if (before !== undefined) this.#forget(before);
       return;
     }
-    const live: LiveJob = { job, progress, waitingSince: waitingSince(job, progress, before) };
+    const live: LiveJob = { job, progress, waitingSince: waitingSince(job, progress, before, at) };
     this.#jobs.set(jobId, live);
     this.#file(live);
   }
@@ -126,17 +125,12 @@ export class LiveJobs {
   }
 }
 
-function waitingSince(job: JobRow, progress: ProgressRow, before: LiveJob | undefined): number {
-  const waits = progress.counts.running === 0;
-  if (before === undefined) return progress.startedAt ?? job.submittedAt;
-  return waits && before.progress.counts.running === 0
-    ? before.waitingSince
-    : Math.max(before.waitingSince, job.submittedAt);
+function waitingSince(job: JobRow, progress: ProgressRow, before: LiveJob | undefined, at: number | undefined): number {
+  if (before !== undefined && waits(before.progress) && waits(progress)) return before.waitingSince;
+  return at ?? progress.startedAt ?? job.submittedAt;
 }
 
-function jobOf(command: Command): JobId | undefined {
-  return 'jobId' in command ? command.jobId : undefined;
-}
+const waits = ({ counts }: ProgressRow): boolean => counts.queued > 0 && counts.running === 0;
 
 /** The fences of a peer's open grants, as the applied rows have them. */
 export function fencesOf(log: Pick<ReplicatedLog, 'view' | 'status'>, peerId: PeerId) {

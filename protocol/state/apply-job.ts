@@ -4,7 +4,7 @@ import { cancelQueued, recount, settle } from './close.ts';
 import type { Command, Outcome } from './command.ts';
 import type { Draft } from './draft.ts';
 import { done, once, refused } from './outcome.ts';
-import { append, take, taskState } from './queue.ts';
+import { append, firstRow, take, taskState } from './queue.ts';
 import { type JobRow, keys, type ProgressRow, type TaskRow } from './rows.ts';
 
 type Of<Kind extends Command['kind']> = Extract<Command, { kind: Kind }>;
@@ -79,16 +79,12 @@ function cancelTasks(draft: Draft, { job, progress }: Found, range: readonly [nu
     if (state === 'running' && task !== undefined) {
       draft.put(keys.task(job.jobId, n), { ...task, cancelRequested: true });
     } else if (state === 'queued') {
-      draft.put(keys.task(job.jobId, n), { ...(task ?? blank(job, n)), state: 'cancelled' });
+      draft.put(keys.task(job.jobId, n), { ...(task ?? firstRow(job.jobId, n)), state: 'cancelled' });
       now = { ...now, ...take(now, n), counts: recount(now.counts, 'queued', 'cancelled') };
     }
   }
   settle(draft, job, now, at);
   return done({ jobId: job.jobId });
-}
-
-function blank(job: JobRow, n: number): TaskRow {
-  return { jobId: job.jobId, n, state: 'queued', open: null, attempts: [], lost: 0, failed: 0, cancelRequested: false };
 }
 
 /** Requeues ended tasks of the same job. What is still being cancelled must have stopped first: a retry never overlaps it. */

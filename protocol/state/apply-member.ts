@@ -11,7 +11,7 @@ import { type AttemptEnd, type Hold, keys, type MemberRow, type Role } from './r
 type Of<Kind extends Command['kind']> = Extract<Command, { kind: Kind }>;
 
 export const DEFAULT_SETTINGS = { leaseMs: 15_000, heartbeatMs: 1_000, keepMs: 30 * 24 * 3_600_000 } as const;
-export const MESH_VERSION = 1;
+const MESH_VERSION = 1;
 
 export function createMesh(draft: Draft, command: Of<'mesh.created'>): Outcome {
   if (draft.get(keys.mesh) !== undefined) return refused('state-conflict', 'this log holds a mesh already');

@@ -6,7 +6,7 @@ import { type Closing, close, dropHold, recount, settle } from './close.ts';
 import type { Command, Outcome } from './command.ts';
 import type { Draft } from './draft.ts';
 import { done, type Refusal, refused } from './outcome.ts';
-import { take, taskState } from './queue.ts';
+import { firstRow, take, taskState } from './queue.ts';
 import { type AttemptRow, keys, type MemberRow, type TaskRow } from './rows.ts';
 
 type Of<Kind extends Command['kind']> = Extract<Command, { kind: Kind }>;
@@ -27,7 +27,7 @@ export function grant(draft: Draft, command: Of<'task.granted'>, place: Place): 
     return refused('state-conflict', `task ${command.task} is not queued`);
   }
   const fence = makeFence(place.epochId, place.index);
-  const task: TaskRow = before ?? emptyTask(command);
+  const task = before ?? firstRow(command.jobId, command.task);
   const attempt = openAttempt(task, member, fence, command.at);
   draft.put(keys.task(command.jobId, command.task), {
     ...task,
@@ -54,19 +54,6 @@ export function grant(draft: Draft, command: Of<'task.granted'>, place: Place): 
     command.at,
   );
   return done({ fence, attempt: attempt.n });
-}
-
-function emptyTask(command: Of<'task.granted'>): TaskRow {
-  return {
-    jobId: command.jobId,
-    n: command.task,
-    state: 'queued',
-    open: null,
-    attempts: [],
-    lost: 0,
-    failed: 0,
-    cancelRequested: false,
-  };
 }
 
 function openAttempt(task: TaskRow, member: MemberRow, fence: Fence, at: number): AttemptRow {

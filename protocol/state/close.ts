@@ -128,7 +128,7 @@ export function cancelQueued(
   return { ...progress, counts, cancel, next: job.taskCount + 1, returned: [] };
 }
 
-export function jobState(progress: ProgressRow): JobState {
+function jobState(progress: ProgressRow): JobState {
   const { counts } = progress;
   if (counts.running > 0) return 'running';
   if (counts.queued > 0) return progress.startedAt === null ? 'queued' : 'running';

@@ -140,8 +140,6 @@ export type Command =
       readonly at: number;
     };
 
-export type CommandKind = Command['kind'];
-
 /**
  * What applying a command came to. A refusal is an expected outcome, committed like any other:
  * every member refuses alike.

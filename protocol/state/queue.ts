@@ -1,5 +1,6 @@
 // The order in which a job's tasks go out: those that came back first, then those that never left.
 // A task gets a row only when it leaves `queued`, so an array of a million costs one row until it runs.
+import type { JobId } from '../ids.ts';
 import type { ProgressRow, TaskRow, TaskState } from './rows.ts';
 
 export type Range = readonly [from: number, to: number];
@@ -8,6 +9,11 @@ export type Range = readonly [from: number, to: number];
 export function taskState(progress: ProgressRow, row: TaskRow | undefined, n: number): TaskState {
   if (row !== undefined && row.state !== 'queued') return row.state;
   return n >= progress.next || inRanges(progress.returned, n) ? 'queued' : 'cancelled';
+}
+
+/** The row that a task gets when it first leaves the queue. */
+export function firstRow(jobId: JobId, n: number): TaskRow {
+  return { jobId, n, state: 'queued', open: null, attempts: [], lost: 0, failed: 0, cancelRequested: false };
 }
 
 /** The next tasks to grant, at most `most`. */

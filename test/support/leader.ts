@@ -16,9 +16,7 @@ import type { Heartbeat } from '../../protocol/wire/heartbeat.ts';
 import { ManualClock } from './manual-clock.ts';
 import { CAT, type State } from './state.ts';
 
-export class LocalLog
-  implements Pick<ReplicatedLog, 'view' | 'scan' | 'status' | 'propose' | 'readBarrier' | 'onApplied'>
-{
+class LocalLog implements Pick<ReplicatedLog, 'view' | 'scan' | 'status' | 'propose' | 'readBarrier' | 'onApplied'> {
   readonly state: State;
   readonly view: State['view'];
   leading = true;
@@ -81,7 +79,7 @@ export class LocalLog
   }
 }
 
-export interface Told {
+interface Told {
   readonly peerId: PeerId;
   readonly method: string;
   readonly body: Uint8Array;

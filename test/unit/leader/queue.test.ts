@@ -61,6 +61,17 @@ test('a job of which nothing is queued stands in no queue, and one that ended is
   assert.equal([...jobs.all()], []);
 });
 
+test('a job waits since none of its tasks runs, and goes on waiting while others of it are cancelled', async () => {
+  const { log, jobs } = await leaderOf(meshOf(ANN));
+  log.commit(submitted(job(1), 3));
+  assert.is(jobs.get(job(1))?.waitingSince, 1_000);
+  log.commit(granted(job(1), 1, ANN));
+  log.commit(ended(openOf(log.state, job(1), 1), 'unbegun'));
+  assert.is(jobs.get(job(1))?.waitingSince, 1_800);
+  log.commit(cancelled(job(1), [3, 3]));
+  assert.is(jobs.get(job(1))?.waitingSince, 1_800);
+});
+
 test('the window holds no more tasks than asked for, and of each job no more than it allows at once', async () => {
   const leader = await leaderOf(meshOf(ANN));
   const { log, jobs } = leader;
