@@ -11,7 +11,7 @@ const LOCK_POLL_MS = 100;
 /** Beyond what replaying LevelDB's own log needs: a table, a new log, a new manifest. */
 const SPARE_BYTES = 1024 * 1024;
 
-export const databasePath = (folder: string): string => join(folder, 'log');
+const databasePath = (folder: string): string => join(folder, 'log');
 export const witnessPath = (folder: string): string => join(folder, 'log.witness');
 const markerPath = (folder: string): string => join(folder, 'log.created');
 

@@ -41,7 +41,7 @@ function checksum(key: string | Buffer, record: Buffer): number {
 }
 
 /** A key as a person can read it: an entry's index in digits. */
-export function printable(key: string | Buffer): string {
+function printable(key: string | Buffer): string {
   if (typeof key === 'string') return key;
   return key.length === 10 ? `entry ${key.readBigUInt64BE(2)}` : key.toString();
 }

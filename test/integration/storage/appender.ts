@@ -23,7 +23,7 @@ export const apply: Apply = (view, command) => {
 
 export const initialEpoch = { number: 1, id: 'a'.repeat(32) as EpochId };
 export const rowKey = (n: number): string => `k/${String(n).padStart(8, '0')}`;
-export const commandFor = (n: number): Command => ({ kind: 'key.revoked', keyHash: rowKey(n), at: n });
+const commandFor = (n: number): Command => ({ kind: 'key.revoked', keyHash: rowKey(n), at: n });
 
 async function main(folder: string, first: number, fault: string | undefined, nth: number): Promise<void> {
   let reached = 0;

@@ -10,6 +10,7 @@ import { entryKey } from '../../../node/storage/keys.ts';
 import { LevelStorage } from '../../../node/storage/level.ts';
 import type { Loaded } from '../../../node/storage/port.ts';
 import { encodeRecord } from '../../../node/storage/record.ts';
+import { Witness } from '../../../node/storage/witness.ts';
 import { SkeinError } from '../../../protocol/errors.ts';
 import type { JobId } from '../../../protocol/ids.ts';
 import type { Entry } from '../../../protocol/raft/message.ts';
@@ -164,6 +165,22 @@ test('a torn tail above the witness is cut, and writing goes on there', () =>
     assert.equal(again.entry(420), entry(420));
     await again.close();
     assert.is((await opened(folder)).lastIndex, 420);
+  }));
+
+test('what a failed write left is void, though it is whole', () =>
+  withFolder(async (folder) => {
+    const witness = await Witness.open(join(folder, 'log.witness'));
+    if (witness === undefined) throw new Error('the witness is unreadable');
+    await witness.keep({ ...witness.current, sealed: true });
+    await witness.close();
+    await tamper(folder, (db) => db.put(entryKey(401), encodeRecord(entryKey(401), JSON.stringify(entry(401)))));
+    const storage = openStorage(folder);
+    assert.is((await storage.open()).lastIndex, 400);
+    await storage.close();
+    const later = await Witness.open(join(folder, 'log.witness'));
+    assert.is(later?.current.sealed, false);
+    await later?.close();
+    assert.is((await opened(folder)).lastIndex, 400, 'it is gone, not only passed over');
   }));
 
 test('a row that was lost or changed is found by the state hash', () =>

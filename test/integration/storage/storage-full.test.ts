@@ -8,6 +8,7 @@ import * as assert from 'uvu/assert';
 import { realClock, realRandom } from '../../../node/clock.ts';
 import { Consensus } from '../../../node/consensus/driver.ts';
 import { LevelStorage } from '../../../node/storage/level.ts';
+import { Witness } from '../../../node/storage/witness.ts';
 import { SkeinError } from '../../../protocol/errors.ts';
 import type { Command } from '../../../protocol/state/command.ts';
 import { apply, initialEpoch } from './appender.ts';
@@ -15,13 +16,15 @@ import { apply, initialEpoch } from './appender.ts';
 const DEADLINE_MS = 20_000;
 const clock = realClock();
 
+const system = (command: string, ...args: string[]): Buffer => execFileSync(command, args);
+
 async function onSmallDisk(use: (folder: string) => Promise<void>): Promise<void> {
   const mountPoint = await mkdtemp(join(tmpdir(), 'skein-full-'));
-  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=8m', 'tmpfs', mountPoint]);
+  system('mount', '-t', 'tmpfs', '-o', 'size=8m', 'tmpfs', mountPoint);
   try {
     await use(mountPoint);
   } finally {
-    execFileSync('umount', [mountPoint]);
+    system('umount', mountPoint);
     await rm(mountPoint, { recursive: true });
   }
 }
@@ -86,6 +89,45 @@ async function rowsOf(log: Consensus): Promise<number[]> {
   return rows.map(([key]) => Number(key.slice(2, 5)));
 }
 
+async function isSealed(folder: string): Promise<boolean | undefined> {
+  const witness = await Witness.open(join(folder, 'log.witness'));
+  await witness?.close();
+  return witness?.current.sealed;
+}
+
+rootTest('with room again, nothing goes through the handle on which a write failed', () =>
+  onSmallDisk(async (disk) => {
+    const folder = join(disk, 'data');
+    const storage = new LevelStorage({ clock }, { folder });
+    await storage.open(initialEpoch);
+    await fill(disk);
+    const put = (key: string) => storage.putLocal([{ key, value: 'x'.repeat(60_000) }]);
+    let key = 0;
+    while (
+      await put(`k${key}`).then(
+        () => true,
+        () => false,
+      )
+    )
+      key++;
+    await free(disk);
+    const refused = await put('at once').then(
+      () => 'taken',
+      (error: unknown) => (error as SkeinError).code,
+    );
+    assert.is(refused, 'disk-full');
+    await storage.reopen(AbortSignal.timeout(DEADLINE_MS));
+    await put('later');
+    await storage.close();
+    const again = new LevelStorage({ clock }, { folder });
+    await again.open();
+    assert.is(again.getLocal('at once'), undefined);
+    assert.ok(again.getLocal('later'));
+    for (let n = 0; n < key; n++) assert.ok(again.getLocal(`k${n}`), `k${n} was acknowledged`);
+    await again.close();
+  }),
+);
+
 rootTest('a full disk loses nothing acknowledged, keeps nothing refused, and is left by itself', () =>
   onSmallDisk(async (disk) => {
     const folder = join(disk, 'data');
@@ -137,11 +179,13 @@ rootTest('a node that is killed while its disk is full keeps nothing that it ref
     // Nothing more is written through the failed handle, so closing it leaves what a kill would.
     await log.stop();
     await first.close();
+    assert.is(await isSealed(folder), true);
     await free(disk);
     const second = new LevelStorage({ clock }, { folder });
     const again = new Consensus({ storage: second, clock, random: realRandom(), apply }, { initialEpoch });
     await again.start();
     assert.equal(await rowsOf(again), acknowledged);
+    assert.is(await isSealed(folder), false);
     await again.stop();
     await second.close();
   }),

@@ -232,6 +232,18 @@ test('a full disk refuses with 507, keeps answering reads, and goes on by itself
   await end(node);
 });
 
+test('a snapshot that waits for rows is told when the disk refuses them', async () => {
+  const disk = new MemoryDisk();
+  const node = await begin(disk);
+  await node.log.propose(set('a', 1), { timeoutMs });
+  const gate = hold(disk);
+  const snapshot = codeOf(node.log.snapshot());
+  disk.refuse('disk-full');
+  gate.letGo();
+  assert.is(await snapshot, 'disk-full');
+  await end(node);
+});
+
 test('a disk that fails otherwise leaves the outcome unknown', async () => {
   const disk = new MemoryDisk();
   const node = await begin(disk);

@@ -4,12 +4,59 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { BatchWriter, type Database, type Operation } from '../../../node/storage/batch-writer.ts';
 import { compareKeys, entryIndex, entryKey } from '../../../node/storage/keys.ts';
 import { DamagedRecord, decodeRecord, encodeRecord } from '../../../node/storage/record.ts';
 import { RowCache } from '../../../node/storage/row-cache.ts';
 import { TermRuns } from '../../../node/storage/term-runs.ts';
 import { type Testimony, Witness } from '../../../node/storage/witness.ts';
 import { SkeinError } from '../../../protocol/errors.ts';
+
+/** A database that keeps its batches open until a test ends them. */
+function scriptedDatabase(): {
+  readonly db: Database;
+  readonly batches: { operations: Operation[]; end: (error?: Error) => void }[];
+} {
+  const batches: { operations: Operation[]; end: (error?: Error) => void }[] = [];
+  const batch = (operations: Operation[]): Promise<void> =>
+    new Promise((resolve, reject) => {
+      batches.push({ operations, end: (error) => (error === undefined ? resolve() : reject(error)) });
+    });
+  return { db: { batch } as unknown as Database, batches };
+}
+
+const deletion = (key: string): Operation => ({ type: 'del', key: Buffer.from(key) });
+const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
+test('what comes during a write goes in the next one, together', async () => {
+  const { db, batches } = scriptedDatabase();
+  const writer = new BatchWriter(db);
+  const writes = ['a', 'b', 'c'].map((key) => writer.write([deletion(key)]));
+  assert.is(batches.length, 1);
+  batches[0]?.end();
+  await writes[0];
+  assert.equal(
+    batches.map(({ operations }) => operations.map(({ key }) => key.toString())),
+    [['a'], ['b', 'c']],
+  );
+  batches[1]?.end();
+  await Promise.all(writes);
+});
+
+test('after a failed write nothing more is handed to the database, nor is what was waiting', async () => {
+  const { db, batches } = scriptedDatabase();
+  const writer = new BatchWriter(db);
+  const outcomes = Promise.allSettled([writer.write([deletion('a')]), writer.write([deletion('b')])]);
+  batches[0]?.end(new Error('no room'));
+  assert.equal(
+    (await outcomes).map(({ status }) => status),
+    ['rejected', 'rejected'],
+  );
+  const later = await Promise.allSettled([writer.write([deletion('c')])]);
+  await turn();
+  assert.is(later[0]?.status, 'rejected');
+  assert.is(batches.length, 1);
+});
 
 test('a record is read back, and what was written years ago too', () => {
   assert.is(decodeRecord('job/1', encodeRecord('job/1', '{"é":1}')), '{"é":1}');
