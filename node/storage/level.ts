@@ -109,7 +109,11 @@ export class LevelStorage implements LogStorage {
         if (!started) await firstWrites(db);
         this.#witness = await this.#openWitness(started);
         await this.#load(db);
-        if (!started) await writeMarker(this.#folder);
+        if (!started) {
+          this.#faults.reach('storage.created.before-marker');
+          await writeMarker(this.#folder);
+          this.#faults.reach('storage.created.after-marker');
+        }
       } catch (error) {
         await db.close();
         await this.#witness?.close();
@@ -320,31 +324,40 @@ export class LevelStorage implements LogStorage {
   }
 
   snapshot(): Snapshot {
+    const { index, stateHash, texts } = this.#texts();
+    async function* rows(): AsyncGenerator<readonly [string, unknown]> {
+      for await (const [key, json] of texts) yield [key, JSON.parse(json)];
+    }
+    return { index, stateHash, rows: rows() };
+  }
+
+  async verify(signal: AbortSignal): Promise<void> {
+    const { index, stateHash, texts } = this.#texts();
+    let sum = 0n;
+    for await (const [key, json] of texts) {
+      signal.throwIfAborted();
+      sum = shiftHash(sum, { removed: 0n, added: rowHash(key, json) });
+    }
+    if (printHash(sum) === stateHash) return;
+    throw damaged(this.#folder, `the rows at index ${index} have the state hash ${printHash(sum)}, not ${stateHash}.`);
+  }
+
+  /** Every row as it is stored, as of this call. */
+  #texts(): Omit<Snapshot, 'rows'> & { readonly texts: AsyncIterable<readonly [string, string]> } {
     const { db } = this.#handle;
     const snapshot = db.snapshot();
     // Read from the snapshot too: a batch just written may be in it before this class knows.
-    const state = read<LogState>(db, STATE_KEY, snapshot) ?? emptyState;
+    const state = this.#checked(() => read<LogState>(db, STATE_KEY, snapshot)) ?? emptyState;
     const prefix = rowsPrefix(state.generation);
     const pages = this.#scan(prefix, {}, snapshot);
-    async function* rows(): AsyncGenerator<readonly [string, unknown]> {
+    async function* texts(): AsyncGenerator<readonly [string, string]> {
       try {
-        for await (const [key, json] of pages) yield [key.slice(prefix.length), JSON.parse(json)];
+        for await (const [key, json] of pages) yield [key.slice(prefix.length), json];
       } finally {
         await snapshot.close();
       }
     }
-    return { index: state.appliedIndex, stateHash: state.stateHash, rows: rows() };
-  }
-
-  async verify(signal: AbortSignal): Promise<void> {
-    const { stateHash, rows, index } = this.snapshot();
-    let sum = 0n;
-    for await (const [key, row] of rows) {
-      signal.throwIfAborted();
-      sum = shiftHash(sum, { removed: 0n, added: rowHash(key, JSON.stringify(row)) });
-    }
-    if (printHash(sum) === stateHash) return;
-    throw damaged(this.#folder, `the rows at index ${index} have the state hash ${printHash(sum)}, not ${stateHash}.`);
+    return { index: state.appliedIndex, stateHash: state.stateHash, texts: texts() };
   }
 
   // The node's own values

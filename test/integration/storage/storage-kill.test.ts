@@ -16,6 +16,8 @@ const APPENDER = join(import.meta.dirname, 'appender.ts');
 const DEADLINE_MS = 30_000;
 
 const FAULTS = [
+  'storage.created.before-marker',
+  'storage.created.after-marker',
   'log.vote.before-sync',
   'log.vote.after-sync',
   'log.append.before-sync',
@@ -94,8 +96,9 @@ for (const fault of FAULTS) {
     inFolder(async (folder) => {
       const acknowledged: number[] = [];
       let next = 0;
-      // The vote comes once a life; the others at their first time and at a later one.
-      for (const nth of fault.startsWith('log.vote') ? [1, 1] : [1, 30]) {
+      // A vote comes once a life, a first start once for ever; the others are met at their first time and at a later one.
+      const visits = fault.startsWith('storage.created') ? [1] : fault.startsWith('log.vote') ? [1, 1] : [1, 30];
+      for (const nth of visits) {
         const life = await run(folder, next, [fault, String(nth)]);
         assert.is(life.signal, 'SIGKILL', `it came to the place: ${life.stderr}`);
         acknowledged.push(...life.acknowledged);

@@ -156,6 +156,8 @@ test('rows ride in the next append, or are written by themselves after a short i
   await node.clock.advance(20);
   assert.is(disk.appliedIndex, 3);
   assert.is(node.storage.row('b'), 1);
+  disk.rows.set('b', '7');
+  assert.is(node.log.view.get('b'), 7, 'it is held in memory no longer');
   await end(node);
 });
 
