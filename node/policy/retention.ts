@@ -28,7 +28,7 @@ export function jobsPastKeep(
   return past;
 }
 
-interface HeldKey {
+export interface HeldKey {
   readonly project: string;
   readonly key: string;
   readonly row: IdempotencyRow;

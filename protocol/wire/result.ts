@@ -7,7 +7,7 @@ const orNull = <S extends TSchema>(schema: S) => Type.Union([schema, Type.Null()
 
 const SpanShape = Type.Object({ blob: Sha256Shape, offset: Count, sizeBytes: Count }, closed);
 
-const OutputFileShape = Type.Union([
+export const OutputFileShape = Type.Union([
   Type.Object(
     {
       kind: Type.Literal('file'),
