@@ -72,8 +72,9 @@ class EventFeed {
       return;
     }
     for (const event of missed) {
-      // The end of a run that was retried since is told again, but this stream is not over with it.
-      if (this.#concerns(event) && event.name !== 'job.done') this.#send(event);
+      // A job's stream is over with `job.done`; whether that is so now, `begin` judges: it may have been retried since.
+      const over = event.name === 'job.done' && this.#audience.jobId !== null;
+      if (this.#concerns(event) && !over) this.#send(event);
     }
   }
 

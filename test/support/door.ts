@@ -24,6 +24,8 @@ export interface Ask {
   readonly body?: unknown;
   readonly key?: string | null;
   readonly headers?: Record<string, string>;
+  /** Bytes sent as they are. */
+  readonly raw?: Buffer;
 }
 
 export class Door {
@@ -64,7 +66,7 @@ export class Door {
     return client;
   }
 
-  ask(path: string, { method, body, key = ADMIN_KEY, headers = {} }: Ask = {}): Promise<Answer> {
+  ask(path: string, { method, body, key = ADMIN_KEY, headers = {}, raw }: Ask = {}): Promise<Answer> {
     const text = body === undefined ? undefined : typeof body === 'string' ? body : JSON.stringify(body);
     const sent: Record<string, string | number> = {
       ...(key === null ? {} : { authorization: `Bearer ${key}` }),
@@ -80,7 +82,7 @@ export class Door {
         response.on('error', reject);
       });
       request.on('error', reject);
-      request.end(text);
+      request.end(raw ?? text);
     });
   }
 
@@ -150,6 +152,7 @@ const EVENTS_MS = 10_000;
 export class SseReader {
   readonly events: Sse[] = [];
   ended = false;
+  comments = 0;
   readonly #response: http.IncomingMessage;
   #rest = '';
   #wake: () => void = () => undefined;
@@ -171,6 +174,7 @@ export class SseReader {
     for (const block of blocks) {
       const field = (name: string) => new RegExp(`^${name}: (.*)$`, 'm').exec(block)?.[1];
       const data = field('data');
+      if (block.startsWith(':')) this.comments++;
       if (data !== undefined)
         this.events.push({ event: field('event') ?? '', id: field('id'), data: JSON.parse(data) });
     }

@@ -214,6 +214,14 @@ export class FakeMesh implements MeshPort {
     return outcome.answer.fence as Fence;
   }
 
+  /** An event that no command made. */
+  tell(sentence: string): void {
+    const at = this.nowMs;
+    const subject = { project: null, jobId: null, task: null, peerId: PEER, fields: {} };
+    const event: LoggedEvent = { name: 'peer.state', ...subject, at, sentence, index: ++this.index, sub: 0 };
+    for (const listener of this.#listeners) listener([event]);
+  }
+
   /** Appends to a live log. */
   write(jobId: JobId, task: number, attempt: number, stream: 'out' | 'err', text: string): void {
     const log = this.#log(jobId, task, attempt, stream);
