@@ -27,6 +27,7 @@ export class RunnerPool {
   /** Resolves once `count` runners are there, busy ones counted. Fails as a start fails. */
   async prepare(count: number): Promise<void> {
     this.#wanted = Math.max(1, count);
+    while (this.#idle.length > 0 && this.#total > this.#wanted) this.#idle.pop()?.send({ kind: 'leave' });
     const lane = async (): Promise<void> => {
       while (this.#total < count && this.#closed === undefined) await this.#startOne();
     };
@@ -47,10 +48,10 @@ export class RunnerPool {
     return waiter.promise;
   }
 
-  /** One of an earlier daemon. */
+  /** One of an earlier daemon; how many are wanted is not known yet. */
   adopt(link: RunnerLink, busy: boolean): void {
     if (busy) this.#busy.add(link);
-    else this.#offer(link);
+    else this.#idle.push(link);
   }
 
   giveBack(link: RunnerLink, spent: boolean): void {
