@@ -12,11 +12,12 @@ import type { BlobStore } from '../../node/blob/port.ts';
 import { SkeinError } from '../../protocol/errors.ts';
 import type { Sha256 } from '../../protocol/ids.ts';
 import type { Clock } from '../../protocol/time.ts';
+import { ManualClock } from '../support/manual-clock.ts';
 
 interface Context {
   folder: string;
   store: BlobStore;
-  clock: Clock & { time: number };
+  clock: ManualClock;
 }
 
 const hashOf = (bytes: Uint8Array | string): Sha256 => createHash('sha256').update(bytes).digest('hex') as Sha256;
@@ -41,23 +42,6 @@ async function codeOf(work: Promise<unknown>): Promise<string> {
   }
 }
 
-function handClock(): Clock & { time: number } {
-  return {
-    time: 1_800_000_000_000,
-    now() {
-      return this.time;
-    },
-    monotonic() {
-      return this.time;
-    },
-    uptime() {
-      return this.time;
-    },
-    sleep: () => Promise.reject(new Error('nothing sleeps here')),
-    every: () => undefined,
-  };
-}
-
 const HOUR = 3_600_000;
 
 function contract(name: string, make: (folder: string, clock: Clock) => BlobStore): void {
@@ -65,7 +49,7 @@ function contract(name: string, make: (folder: string, clock: Clock) => BlobStor
 
   test.before.each(async (context) => {
     context.folder = await mkdtemp(join(tmpdir(), 'skein-blob-'));
-    context.clock = handClock();
+    context.clock = new ManualClock();
     context.store = make(context.folder, context.clock);
     await context.store.start();
   });
@@ -237,24 +221,24 @@ function contract(name: string, make: (folder: string, clock: Clock) => BlobStor
 
   test('the list has each blob once with the time of its last use', async ({ store, clock }) => {
     const first = await store.put(from('first'), {});
-    clock.time += HOUR;
+    clock.jump(HOUR);
     const second = await store.put(from('second'), {});
     await store.put(from('second'), {});
     const listed = new Map<string, number>();
     for await (const blob of store.list()) listed.set(blob.sha256, blob.usedAt);
     assert.is(listed.size, 2);
-    assert.is(listed.get(first.sha256), clock.time - HOUR);
-    assert.is(listed.get(second.sha256), clock.time);
+    assert.is(listed.get(first.sha256), clock.now() - HOUR);
+    assert.is(listed.get(second.sha256), clock.now());
     assert.equal(await store.usage(), { count: 2, bytes: 11 });
   });
 
   test('a removal that asks for disuse spares what was seen since', async ({ store, clock }) => {
     const used = await store.put(from('used'), {});
     const unused = await store.put(from('unused'), {});
-    clock.time += 2 * HOUR;
+    clock.jump(2 * HOUR);
     await store.stat(used.sha256);
-    assert.is(await store.remove(used.sha256, { unusedSince: clock.time - HOUR }), false);
-    assert.is(await store.remove(unused.sha256, { unusedSince: clock.time - HOUR }), true);
+    assert.is(await store.remove(used.sha256, { unusedSince: clock.now() - HOUR }), false);
+    assert.is(await store.remove(unused.sha256, { unusedSince: clock.now() - HOUR }), true);
     assert.is(await store.remove(unused.sha256), false);
     assert.equal(await store.usage(), { count: 1, bytes: 4 });
     assert.is(await store.remove(used.sha256), true);
@@ -262,9 +246,9 @@ function contract(name: string, make: (folder: string, clock: Clock) => BlobStor
 
   test('uploads that nobody goes on with expire, others stay', async ({ store, clock }) => {
     await store.uploadAppend(hashOf('old upload'), 0, 10, from('old'));
-    clock.time += 2 * HOUR;
+    clock.jump(2 * HOUR);
     await store.uploadAppend(hashOf('new upload'), 0, 10, from('new'));
-    assert.is(await store.expireUploads(clock.time - HOUR), 1);
+    assert.is(await store.expireUploads(clock.now() - HOUR), 1);
     assert.is(await store.uploadOffset(hashOf('old upload')), 0);
     assert.is(await store.uploadOffset(hashOf('new upload')), 3);
   });
@@ -273,7 +257,7 @@ function contract(name: string, make: (folder: string, clock: Clock) => BlobStor
     const blobs: Sha256[] = [];
     for (const text of ['aaaa', 'bbbb', 'cccc', 'dddd']) {
       blobs.push((await store.put(from(text), {})).sha256);
-      clock.time += HOUR;
+      clock.jump(HOUR);
     }
     const [a, b, c, d] = blobs as [Sha256, Sha256, Sha256, Sha256];
     await store.stat(b);
