@@ -1,5 +1,6 @@
 // The gateway of a node: the leader's loop, what workers say to it, the HTTP door.
 import { createGateway, type Gateway } from '../gateway/server.ts';
+import { doorCertificate } from '../gateway/tls.ts';
 import { SkeinError } from '../protocol/errors.ts';
 import type { PeerId } from '../protocol/ids.ts';
 import { keys } from '../protocol/state/rows.ts';
@@ -10,6 +11,7 @@ import { ensureAdminKey } from './admin-key.ts';
 import type { ReplicatedLog } from './consensus/log.ts';
 import type { Core } from './core.ts';
 import type { BeatStatus } from './gossip/gossip.ts';
+import { housekeeping } from './leader/housekeeping.ts';
 import { Intake } from './leader/intake.ts';
 import { Leader } from './leader/leader.ts';
 import { OpenTickets } from './membership/open-tickets.ts';
@@ -73,12 +75,13 @@ export class GatewayPart {
   }
 
   async #start(): Promise<void> {
-    const { book, gossip, transport, blobs, clock } = this.#core;
+    const { book, gossip, blobs, clock, random, out } = this.#core;
     await this.#tickets.load();
     await this.leader.load();
     book.joinableWhile(() => this.#tickets.any());
     book.show(this.memberList());
-    this.leader.start([]);
+    const settings = () => this.leader.settings();
+    this.leader.start(housekeeping({ log: this.#log, blobs, clock, random: random.fork('sweep'), out, settings }));
     this.#log.onApplied(({ entries }) => {
       this.#tickets.onApplied(entries);
       if (entries.some(({ command }) => command.kind.startsWith('member.'))) this.#showMembers();
@@ -123,7 +126,8 @@ export class GatewayPart {
   async open(): Promise<void> {
     const { options, kept, out, clock, version, random } = this.#core;
     await ensureAdminKey({ log: this.#log, random, clock }, options.dataFolder, kept.name);
-    const certificate = undefined as { pin: string; cert: string; key: string } | undefined;
+    const { tls: files, insecureHttp: insecure } = options;
+    const certificate = await doorCertificate(options.dataFolder, { host: kept.httpHost, tls: files, insecure });
     this.#pin = certificate?.pin;
     const tls = certificate === undefined ? {} : { tls: { cert: certificate.cert, key: certificate.key } };
     const wanted = options.embedded ? 0 : (kept.httpPort ?? options.http.port);
@@ -154,7 +158,7 @@ export class GatewayPart {
   /** Whether a job is live, or a request came within `quietMs`. */
   busyWithin(quietMs: number): boolean {
     for (const _ of this.leader.jobs.all()) return true;
-    return this.#door !== undefined && 0 < quietMs;
+    return this.#door !== undefined && this.#door.idleMs() < quietMs;
   }
 
   async #ticketAddresses(): ReturnType<Mesh['ticketAddresses']> {

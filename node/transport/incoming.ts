@@ -59,7 +59,7 @@ export function serve(stream: Stream, { from, channel, dispatcher, log }: Incomi
 
   stream.addEventListener('message', ({ data }) => {
     try {
-      for (const frame of reader.push(data.subarray())) {
+      for (const frame of reader.push(data)) {
         if (frame.kind !== 'request') throw new SkeinError('invalid-request', 'an answer where requests are expected');
         void onRequest(frame);
       }

@@ -71,7 +71,7 @@ export class Outgoing {
     const reader = new FrameReader();
     stream.addEventListener('message', ({ data }) => {
       try {
-        for (const frame of reader.push(data.subarray())) {
+        for (const frame of reader.push(data)) {
           if (frame.kind === 'answer') this.#parts.pending.resolve(frame.id, frame.body);
           else if (frame.kind === 'failure') this.#parts.pending.reject(frame.id, frame.error);
           else throw new SkeinError('invalid-request', 'a request where answers are expected');

@@ -71,12 +71,18 @@ export class FrameReader {
   #bytes = 0;
   #need = 4;
 
-  /** Frames that are whole now; their bodies may be views of `chunk`. Fails with `invalid-request`: then drop the stream. */
-  push(chunk: Uint8Array): Frame[] {
-    this.#parts.push(chunk);
-    this.#bytes += chunk.length;
+  /**
+   * Frames that are whole now; their bodies may be views of what was pushed. A list of pieces is taken as it is: joining
+   * it first would copy bulk data once more. Fails with `invalid-request`: then drop the stream.
+   */
+  push(pieces: Uint8Array | Iterable<Uint8Array>): Frame[] {
+    for (const piece of pieces instanceof Uint8Array ? [pieces] : pieces) {
+      this.#parts.push(piece);
+      this.#bytes += piece.length;
+    }
     if (this.#bytes < this.#need) return [];
-    const bytes = this.#parts.length === 1 ? chunk : join(this.#parts, this.#bytes);
+    const only = this.#parts.length === 1 ? this.#parts[0] : undefined;
+    const bytes = only ?? join(this.#parts, this.#bytes);
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     const frames: Frame[] = [];
     let at = 0;

@@ -33,6 +33,7 @@ export class FakeMesh implements MeshPort {
   readonly blobs = new FakeBlobs();
   index = 0;
   barriers = 0;
+  proposals = 0;
   /** Set to make the mesh fail as one without a quorum does. */
   failing: SkeinError | undefined;
   /** The next proposal commits and its answer is lost. */
@@ -109,6 +110,7 @@ export class FakeMesh implements MeshPort {
   }
 
   async propose(command: Command): Promise<{ index: number; outcome: Outcome }> {
+    this.proposals++;
     if (this.failing !== undefined) throw this.failing;
     const applied = this.commit(command);
     if (!this.losesNextAnswer) return applied;

@@ -2,7 +2,7 @@
 import { createReadStream } from 'node:fs';
 import { SkeinError } from '../../../protocol/errors.ts';
 import { formatSize } from '../../config/units.ts';
-import type { Jobs } from '../mesh-api.ts';
+import type { Jobs } from '../mesh.ts';
 import { eachOf, type Source } from './hash.ts';
 
 const CHECKED_AT_ONCE = 1000;

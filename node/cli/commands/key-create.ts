@@ -1,0 +1,2 @@
+// Not in this version.
+export { command } from './later.ts';

@@ -1,0 +1,95 @@
+// Brings the results of tasks to their places: of one task into the output folder itself, of a batch into OUT/ITEM/
+// with each task's stdout and stderr beside its files.
+import { join } from 'node:path';
+import type { OutputEntry } from '../../../protocol/api/job.ts';
+import type { Jobs } from '../mesh.ts';
+import { eachOf } from '../upload/hash.ts';
+import type { JobFiles } from './job-files.ts';
+import { type Placed, Placer } from './place.ts';
+import type { WrittenRecord } from './record.ts';
+
+export interface FetchedFile {
+  readonly task: number;
+  /** As the script named it. */
+  readonly path: string;
+  readonly bytes: number;
+  readonly sha256: string | null;
+  readonly placed: Placed;
+}
+
+export interface FetchOptions {
+  readonly jobId: string;
+  /** Absolute. */
+  readonly outputDir: string;
+  readonly isBatch: boolean;
+  readonly overwrite: boolean;
+  /** Of the files of each task. */
+  readonly wants: (path: string) => boolean;
+  readonly signal: AbortSignal;
+}
+
+const FILES_AT_ONCE = 4;
+/** Python makes its caches anew; they are no result. */
+const isCache = (path: string): boolean => path.split('/').includes('__pycache__');
+
+export class Fetcher {
+  readonly #jobs: Jobs;
+  readonly #files: JobFiles;
+  readonly #options: FetchOptions;
+  readonly #placer: Placer;
+
+  constructor(jobs: Jobs, files: JobFiles, record: WrittenRecord, options: FetchOptions) {
+    this.#jobs = jobs;
+    this.#files = files;
+    this.#options = options;
+    this.#placer = new Placer({
+      jobId: options.jobId,
+      overwrite: options.overwrite,
+      uploaded: (path) => files.uploaded.get(path),
+      record,
+      outside: files.outside,
+    });
+  }
+
+  folderOf(task: number): string {
+    const { outputDir, isBatch } = this.#options;
+    return isBatch ? join(outputDir, this.#files.nameOf(task)) : outputDir;
+  }
+
+  /** Fails with `transfer-failed`, `digest-mismatch`, `disk-full`, `file-unreadable`, `gone`. */
+  async fetchTask(task: number): Promise<readonly FetchedFile[]> {
+    const { jobId, signal, wants, isBatch } = this.#options;
+    const manifest = await this.#jobs.outputs(jobId, task, signal);
+    const wanted = Placer.inOrder(manifest.items).filter(({ path }) => wants(path) && !isCache(path)) as readonly OutputEntry[];
+    const fetched: FetchedFile[] = [];
+    const links = wanted.filter((entry) => entry.kind === 'link');
+    await eachOf(wanted.filter((entry) => entry.kind === 'file'), async (entry) => {
+      fetched.push(await this.#fetch(task, entry));
+    }, FILES_AT_ONCE);
+    for (const link of links) fetched.push(await this.#fetch(task, link));
+    if (isBatch) await this.#fetchLogs(task, new Set(manifest.items.map((entry) => entry.path)));
+    return fetched.sort((a, b) => (a.path < b.path ? -1 : 1));
+  }
+
+  async #fetch(task: number, entry: OutputEntry): Promise<FetchedFile> {
+    const { jobId, signal } = this.#options;
+    const open = (offset: number): Promise<AsyncIterable<Uint8Array>> =>
+      offset > 0 && offset === entry.bytes ? Promise.resolve(nothing()) : this.#jobs.readOutput(jobId, task, entry.path, offset, signal);
+    const placed = await this.#placer.place(entry, this.folderOf(task), open);
+    return { task, path: entry.path, bytes: entry.bytes ?? 0, sha256: entry.sha256, placed };
+  }
+
+  /** `stdout` and `stderr`, with `.skein` appended where the script wrote a file of that name. */
+  async #fetchLogs(task: number, names: ReadonlySet<string>): Promise<void> {
+    const { jobId, signal } = this.#options;
+    for (const [stream, name] of [['out', 'stdout'], ['err', 'stderr']] as const) {
+      const free = names.has(name) ? `${name}.skein` : name;
+      const bytes = await this.#jobs.readLog(jobId, task, { stream }, 0, signal);
+      await this.#placer.placeStream(join(this.folderOf(task), free), bytes);
+    }
+  }
+}
+
+async function* nothing(): AsyncIterable<Uint8Array> {
+  // A part file that is whole already: nothing is left to ask for.
+}
