@@ -99,8 +99,8 @@ export class Transport {
   }
 
   async #ask(gateway: GatewayAddress, call: Call): Promise<Answer> {
-    call.signal?.throwIfAborted();
     const agent = await this.#agent(gateway);
+    call.signal?.throwIfAborted();
     const url = new URL(gateway.url);
     const options: RequestOptions = {
       agent,

@@ -11,6 +11,7 @@ import { doorCertificate } from '../../../gateway/tls.ts';
 import { realClock } from '../../../node/clock.ts';
 import type { JobSpec } from '../../../protocol/api/jobspec.ts';
 import { SkeinError } from '../../../protocol/errors.ts';
+import type { JobId } from '../../../protocol/ids.ts';
 import { Cutter } from '../../support/cutter.ts';
 import { Door } from '../../support/door.ts';
 import { ADMIN_KEY } from '../../support/fake-mesh.ts';
@@ -79,7 +80,7 @@ test('every call of the contract speaks to a path that is there', async ({ clien
   assert.is((await client.readiness()).ready, true);
   assert.is(client.gatewayVersion, '1.2.3');
   const waited = client.waitFor(jobId, 60_000, abort.signal);
-  door.mesh.finish(jobId, 1, door.mesh.grant(jobId, 1));
+  door.mesh.finish(jobId as JobId, 1, door.mesh.grant(jobId as JobId, 1));
   assert.is((await waited).state, 'completed');
   assert.is((await client.waitFor(jobId, 0)).state, 'completed');
 });
@@ -136,6 +137,14 @@ test('a call that is given up ends at once, with the reason', async ({ client, d
   const reason = new Error('enough');
   abort.abort(reason);
   assert.is(await waited, reason);
+
+  const later = new AbortController();
+  const barriers = door.mesh.barriers;
+  const held = client.waitFor(jobId, 60_000, later.signal).catch((error: unknown) => error);
+  const deadline = performance.now() + 5000;
+  while (door.mesh.barriers === barriers && performance.now() < deadline) await new Promise(setImmediate);
+  later.abort(reason);
+  assert.is(await held, reason);
 });
 
 test('an upload that is cut off goes on where it was', async ({ client, cutter, door }) => {
@@ -148,7 +157,8 @@ test('an upload that is cut off goes on where it was', async ({ client, cutter, 
   cutter.cutUpAfter = 2_000_000;
   await client.upload({ sha256: sha(bytes), sizeBytes: bytes.length, offset: 0, open });
   assert.is(cutter.cuts, 1);
-  assert.ok(asked.length === 2 && (asked[1] ?? 0) > 1_000_000, String(asked));
+  // What was under way when the line was cut may still arrive while it is asked where to go on: then it asks again.
+  assert.ok(asked.length >= 2 && asked.every((offset, at) => at === 0 || offset > (asked[at - 1] ?? 0)), String(asked));
   assert.is((await door.mesh.blobs.stat(sha(bytes) as never))?.sizeBytes, bytes.length);
 });
 
