@@ -216,9 +216,12 @@ export class LevelStorage implements LogStorage {
     assert(first <= terms.lastIndex + 1, `entry ${first} would leave a gap after ${terms.lastIndex}`);
     const last = append.entries.at(-1);
     await this.#testify(append, first);
-    if (last !== undefined || append.appliedIndex > this.#state.appliedIndex || append.compactTo !== undefined) {
-      await this.#appendBatch(append, first);
-    }
+    const isVoteAlone =
+      last === undefined &&
+      append.changes.length === 0 &&
+      append.appliedIndex === this.#state.appliedIndex &&
+      append.compactTo === undefined;
+    if (!isVoteAlone) await this.#appendBatch(append, first);
     if (last !== undefined) {
       this.#faults.reach('storage.witness.before');
       this.#testimony.raise(last.index, last.term);
