@@ -349,11 +349,10 @@ export class FileBlobStore implements BlobStore {
   async #makeFolders(): Promise<void> {
     const names = Array.from({ length: 256 }, (_, n) => n.toString(16).padStart(2, '0'));
     const there = new Set(await onDisk('listing the folders of blobs', readdir(this.#blobs)));
-    for (const name of names) {
-      if (there.has(name)) continue;
-      await onDisk('making a folder of blobs', mkdir(join(this.#blobs, name), { mode: 0o700 }));
-      this.#folders.changed(this.#blobs);
-    }
+    const missing = names.filter((name) => !there.has(name));
+    const made = missing.map((name) => mkdir(join(this.#blobs, name), { mode: 0o700 }));
+    await onDisk('making the folders of blobs', Promise.all(made));
+    this.#folders.changed(this.#blobs);
     await this.#folders.sync(this.#blobs);
   }
 

@@ -3,7 +3,7 @@
 import { appendFile, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SkeinError } from '../../protocol/errors.ts';
-import { stateFolder, type Surroundings } from '../config/folders.ts';
+import { type Surroundings, stateFolder } from '../config/folders.ts';
 
 const KEPT = 1000;
 const fileOf = (from: Surroundings): string => join(stateFolder(from), 'jobs.list');
@@ -14,7 +14,14 @@ export async function noteJob(jobId: string, from: Surroundings): Promise<void> 
   await appendFile(file, `${jobId}\n`, { mode: 0o600 });
   const jobs = await ownJobs(from);
   if (jobs.length < 2 * KEPT) return;
-  await writeFile(`${file}.${process.pid}`, jobs.slice(-KEPT).map((each) => `${each}\n`).join(''), { mode: 0o600 });
+  await writeFile(
+    `${file}.${process.pid}`,
+    jobs
+      .slice(-KEPT)
+      .map((each) => `${each}\n`)
+      .join(''),
+    { mode: 0o600 },
+  );
   await rename(`${file}.${process.pid}`, file);
 }
 
@@ -31,5 +38,7 @@ export async function ownJobs(from: Surroundings): Promise<readonly string[]> {
 export async function lastJob(from: Surroundings): Promise<string> {
   const last = (await ownJobs(from)).at(-1);
   if (last !== undefined) return last;
-  throw new SkeinError('not-found', 'this user has run no job from this machine yet', { fix: 'skein list shows all jobs' });
+  throw new SkeinError('not-found', 'this user has run no job from this machine yet', {
+    fix: 'skein list shows all jobs',
+  });
 }

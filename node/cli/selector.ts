@@ -25,7 +25,9 @@ export function parseSelector(text: string): Selected {
   const job = name === '@last' || name.startsWith('j-') ? name : `j-${name}`;
   // At least four characters, `j-` included in none of them.
   if (job !== '@last' && job.length < 6) {
-    throw new SkeinError('usage', `${text} is too short to name a job`, { fix: 'give at least four characters of its id' });
+    throw new SkeinError('usage', `${text} is too short to name a job`, {
+      fix: 'give at least four characters of its id',
+    });
   }
   return { job, tasks: tasksOf(first, last, text) };
 }
@@ -33,7 +35,8 @@ export function parseSelector(text: string): Selected {
 function tasksOf(first: string | undefined, last: string | undefined, text: string): Selected['tasks'] {
   if (first === undefined) return undefined;
   const [from, to] = [Number(first), Number(last ?? first)];
-  if (from < 1 || to < from) throw new SkeinError('usage', `${text} names no tasks`, { fix: 'tasks count from 1: JOB/17, JOB/3-9' });
+  if (from < 1 || to < from)
+    throw new SkeinError('usage', `${text} names no tasks`, { fix: 'tasks count from 1: JOB/17, JOB/3-9' });
   return { from, to };
 }
 

@@ -15,14 +15,14 @@ export function fillArgs(args: readonly string[], item: unknown): readonly strin
 
 /** One argument filled in; what was put in is not looked at again. */
 export function fill(arg: string, item: unknown): string {
-  return arg.replace(PLACEHOLDER, (whole, name: string | undefined) => valueOf(name ?? '', item) ?? whole);
+  return arg.replace(PLACEHOLDER, (whole, name: string | undefined) => filledBy(name ?? '', item) ?? whole);
 }
 
 export function holdsPlaceholder(arg: string, item: unknown): boolean {
-  return [...arg.matchAll(PLACEHOLDER)].some(([, name]) => valueOf(name ?? '', item) !== undefined);
+  return [...arg.matchAll(PLACEHOLDER)].some(([, name]) => filledBy(name ?? '', item) !== undefined);
 }
 
-function valueOf(name: string, item: unknown): string | undefined {
+function filledBy(name: string, item: unknown): string | undefined {
   switch (name) {
     case '':
       return itemText(item);

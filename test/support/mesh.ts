@@ -8,6 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { JobView, TaskView } from '../../protocol/api/job.ts';
 import type { MemberView, PeerView, TicketView } from '../../protocol/api/mesh.ts';
+import type { MeshId, PeerId } from '../../protocol/ids.ts';
 import { encodeTicket } from '../../protocol/wire/ticket.ts';
 
 const LAUNCHER = join(import.meta.dirname, '../../node/launcher.js');
@@ -225,8 +226,11 @@ export class Mesh implements AsyncDisposable {
   }
 
   /** A worker that only dials out. */
-  async join(name: string, { slots = 2, env = {} as Record<string, string> } = {}): Promise<MeshNode> {
-    const node = this.#node(name, ['join', await this.ticket(), '--slots', String(slots)]);
+  async join(
+    name: string,
+    { slots = 2, args = [] as readonly string[], env = {} as Record<string, string> } = {},
+  ): Promise<MeshNode> {
+    const node = this.#node(name, ['join', await this.ticket(), '--slots', String(slots), ...args]);
     await node.start(env);
     return node;
   }
@@ -257,10 +261,10 @@ export class Mesh implements AsyncDisposable {
     const { body } = await this.post('/v1/tickets', { secretHash, roles: ['worker'], uses, ttlMs });
     const { meshId, meshName, addresses, peerIds, expiresAt } = body as TicketView;
     return encodeTicket({
-      meshId,
+      meshId: meshId as MeshId,
       meshName,
       addresses,
-      peerIds,
+      peerIds: peerIds as PeerId[],
       expiresAt: Date.parse(expiresAt),
       roles: ['worker'],
       secret,
@@ -276,7 +280,7 @@ export class Mesh implements AsyncDisposable {
   async request(
     method: string,
     path: string,
-    body?: BodyInit,
+    body?: string | Uint8Array<ArrayBuffer>,
     headers: Record<string, string> = {},
   ): Promise<Response> {
     return fetch(`http://127.0.0.1:${this.#httpPort}${path}`, {

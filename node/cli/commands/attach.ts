@@ -11,4 +11,3 @@ export const command: Command = async (call: Call) => {
   const mesh = await openMesh(call, config);
   return followJob(call, config, mesh, await mesh.client.job(job));
 };
-

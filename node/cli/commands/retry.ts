@@ -1,12 +1,13 @@
 // `skein retry JOB`: runs tasks of a job again, and follows and exits like `run`.
-import { SkeinError } from '../../../protocol/errors.ts';
+
 import type { RetryRequest } from '../../../protocol/api/job.ts';
+import { SkeinError } from '../../../protocol/errors.ts';
 import { loadConfig } from '../../config/config.ts';
 import { type Call, type Command, isSet } from '../call.ts';
 import { openMesh } from '../mesh.ts';
 import { newKey } from '../run/accompany.ts';
 import { followJob } from '../run/follow-job.ts';
-import { select, type Selected, shortId } from '../selector.ts';
+import { type Selected, select, shortId } from '../selector.ts';
 
 export const command: Command = async (call: Call) => {
   const config = await loadConfig(call.flags, call.world.surroundings);

@@ -33,7 +33,10 @@ export const command: Command = async (call: Call) => {
   try {
     const kind = stdinKind();
     const takesItems = request.items !== undefined && 'file' in request.items && request.items.file === '-';
-    stdin = request.stdin !== undefined ? ownStdin(request.stdin, from.cwd) : await stdinFile(takesItems ? 'none' : kind, isSet(call, 'stdin'), call.world);
+    stdin =
+      request.stdin !== undefined
+        ? ownStdin(request.stdin, from.cwd)
+        : await stdinFile(takesItems ? 'none' : kind, isSet(call, 'stdin'), call.world);
     // The mesh `local` starts, and says so, while files are looked at.
     const opening = isSet(call, 'dryRun') ? undefined : openMesh(call, config);
     opening?.catch(() => undefined);
@@ -160,7 +163,12 @@ async function upload(call: Call, plan: Plan, { client }: Mesh, interrupts: Inte
 function firstLine(jobId: string, plan: Plan, sent: Sending): string {
   const { virtualEnv } = plan.spec;
   const venv = virtualEnv === undefined ? '' : ` (${virtualEnv.split('/').at(-1)})`;
-  const parts = [shortId(jobId), plan.taskCount > 1 ? `${plan.taskCount} tasks` : '', plan.starter + venv, whatGoes(plan, sent)];
+  const parts = [
+    shortId(jobId),
+    plan.taskCount > 1 ? `${plan.taskCount} tasks` : '',
+    plan.starter + venv,
+    whatGoes(plan, sent),
+  ];
   return parts.filter((part) => part !== '').join('  ');
 }
 
@@ -182,7 +190,9 @@ async function detached(call: Call, jobId: string): Promise<number> {
     await screen.answer(jobId);
   } else {
     await screen.answer(jobId);
-    await screen.say(`logs: skein logs -f ${shortId(jobId)}   stop: skein cancel ${shortId(jobId)}   back: skein attach ${shortId(jobId)}`);
+    await screen.say(
+      `logs: skein logs -f ${shortId(jobId)}   stop: skein cancel ${shortId(jobId)}   back: skein attach ${shortId(jobId)}`,
+    );
   }
   return 0;
 }
@@ -190,13 +200,22 @@ async function detached(call: Call, jobId: string): Promise<number> {
 async function dryRun(call: Call, plan: Plan): Promise<number> {
   if (call.flags.json === true) {
     const uploads = plan.taken.map((each) => ({ path: each.path, kind: each.kind, because: each.because }));
-    await call.screen.answer(JSON.stringify({ schema: 'skein.dryrun/1', tasks: plan.taskCount, uploads, estimate: null, spec: plan.spec }));
+    await call.screen.answer(
+      JSON.stringify({ schema: 'skein.dryrun/1', tasks: plan.taskCount, uploads, estimate: null, spec: plan.spec }),
+    );
     return 0;
   }
   const { formatTable } = await import('../output/table.ts');
-  const rows = plan.taken.map((each) => [each.path, each.kind === 'file' ? formatSize(each.sizeBytes) : each.kind, each.because]);
-  await call.screen.say(`${plan.taskCount === 1 ? 'one task' : `${plan.taskCount} tasks`}, ${plan.starter}; nothing was sent`);
-  await call.screen.answer(formatTable({ header: ['TAKES ALONG', 'SIZE', 'BECAUSE OF'], rows }, call.world.stdout.columns));
+  const rows = plan.taken.map((each) => [
+    each.path,
+    each.kind === 'file' ? formatSize(each.sizeBytes) : each.kind,
+    each.because,
+  ]);
+  await call.screen.say(
+    `${plan.taskCount === 1 ? 'one task' : `${plan.taskCount} tasks`}, ${plan.starter}; nothing was sent`,
+  );
+  await call.screen.answer(
+    formatTable({ header: ['TAKES ALONG', 'SIZE', 'BECAUSE OF'], rows }, call.world.stdout.columns),
+  );
   return 0;
 }
-

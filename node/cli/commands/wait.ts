@@ -50,7 +50,8 @@ function timeoutOf(call: Call): number {
   const text = flag(call, 'timeout');
   if (text === undefined) return FOREVER_MS;
   const ms = text === '0' ? 0 : parseDuration(text);
-  if (ms === undefined) throw new SkeinError('usage', `--timeout ${text} is no duration`, { fix: 'give one such as 10m' });
+  if (ms === undefined)
+    throw new SkeinError('usage', `--timeout ${text} is no duration`, { fix: 'give one such as 10m' });
   return ms;
 }
 
@@ -60,8 +61,10 @@ async function tell(call: Call, ended: readonly JobView[], asked: number): Promi
     const document = asked === 1 && only !== undefined ? only : { schema: 'skein.joblist/1', items: ended, next: null };
     await call.screen.answer(JSON.stringify(document));
   }
-  for (const view of ended) await call.screen.say(`${shortId(view.jobId)} ${view.state}, exit ${view.exit?.code ?? EXIT.failed}`);
-  if (ended.length < asked && call.flags.any !== true) await call.screen.say(`${asked - ended.length} of ${asked} still going`);
+  for (const view of ended)
+    await call.screen.say(`${shortId(view.jobId)} ${view.state}, exit ${view.exit?.code ?? EXIT.failed}`);
+  if (ended.length < asked && call.flags.any !== true)
+    await call.screen.say(`${asked - ended.length} of ${asked} still going`);
 }
 
 /** One job: its own code. Several: as several tasks, 0 or 1 or what skein says. */

@@ -14,7 +14,8 @@ export class LineSplitter {
       lines.push(all.toString('utf8', from, at));
       from = at + 1;
     }
-    for (; all.length - from > LINE_MAX_BYTES; from += LINE_MAX_BYTES) lines.push(all.toString('utf8', from, from + LINE_MAX_BYTES));
+    for (; all.length - from > LINE_MAX_BYTES; from += LINE_MAX_BYTES)
+      lines.push(all.toString('utf8', from, from + LINE_MAX_BYTES));
     this.#rest = all.subarray(from);
     return lines;
   }

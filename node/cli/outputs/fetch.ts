@@ -60,12 +60,18 @@ export class Fetcher {
   async fetchTask(task: number): Promise<readonly FetchedFile[]> {
     const { jobId, signal, wants, isBatch } = this.#options;
     const manifest = await this.#jobs.outputs(jobId, task, signal);
-    const wanted = Placer.inOrder(manifest.items).filter(({ path }) => wants(path) && !isCache(path)) as readonly OutputEntry[];
+    const wanted = Placer.inOrder(manifest.items).filter(
+      ({ path }) => wants(path) && !isCache(path),
+    ) as readonly OutputEntry[];
     const fetched: FetchedFile[] = [];
     const links = wanted.filter((entry) => entry.kind === 'link');
-    await eachOf(wanted.filter((entry) => entry.kind === 'file'), async (entry) => {
-      fetched.push(await this.#fetch(task, entry));
-    }, FILES_AT_ONCE);
+    await eachOf(
+      wanted.filter((entry) => entry.kind === 'file'),
+      async (entry) => {
+        fetched.push(await this.#fetch(task, entry));
+      },
+      FILES_AT_ONCE,
+    );
     for (const link of links) fetched.push(await this.#fetch(task, link));
     if (isBatch) await this.#fetchLogs(task, new Set(manifest.items.map((entry) => entry.path)));
     return fetched.sort((a, b) => (a.path < b.path ? -1 : 1));
@@ -74,7 +80,9 @@ export class Fetcher {
   async #fetch(task: number, entry: OutputEntry): Promise<FetchedFile> {
     const { jobId, signal } = this.#options;
     const open = (offset: number): Promise<AsyncIterable<Uint8Array>> =>
-      offset > 0 && offset === entry.bytes ? Promise.resolve(nothing()) : this.#jobs.readOutput(jobId, task, entry.path, offset, signal);
+      offset > 0 && offset === entry.bytes
+        ? Promise.resolve(nothing())
+        : this.#jobs.readOutput(jobId, task, entry.path, offset, signal);
     const placed = await this.#placer.place(entry, this.folderOf(task), open);
     return { task, path: entry.path, bytes: entry.bytes ?? 0, sha256: entry.sha256, placed };
   }
@@ -82,7 +90,10 @@ export class Fetcher {
   /** `stdout` and `stderr`, with `.skein` appended where the script wrote a file of that name. */
   async #fetchLogs(task: number, names: ReadonlySet<string>): Promise<void> {
     const { jobId, signal } = this.#options;
-    for (const [stream, name] of [['out', 'stdout'], ['err', 'stderr']] as const) {
+    for (const [stream, name] of [
+      ['out', 'stdout'],
+      ['err', 'stderr'],
+    ] as const) {
       const free = names.has(name) ? `${name}.skein` : name;
       const bytes = await this.#jobs.readLog(jobId, task, { stream }, 0, signal);
       await this.#placer.placeStream(join(this.folderOf(task), free), bytes);

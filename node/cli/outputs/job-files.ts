@@ -26,7 +26,8 @@ export async function jobFiles(
   readBlob: (sha256: string) => Promise<AsyncIterable<Uint8Array>>,
 ): Promise<JobFiles> {
   const inputs: InputFile[] = [...(spec.inputs ?? [])];
-  if (spec.inputsManifest !== undefined) inputs.push(...(await readJson<InputFile[]>(spec.inputsManifest.sha256, readBlob)));
+  if (spec.inputsManifest !== undefined)
+    inputs.push(...(await readJson<InputFile[]>(spec.inputsManifest.sha256, readBlob)));
   if (spec.script !== undefined) inputs.push(spec.script);
   const entries = await entriesOf(spec, readBlob);
   const uploaded = new Map<string, string>();
@@ -55,7 +56,10 @@ async function entriesOf(
   return readJson<ItemEntry[]>(spec.items.manifest.sha256, readBlob);
 }
 
-async function readJson<T>(sha256: string, readBlob: (sha256: string) => Promise<AsyncIterable<Uint8Array>>): Promise<T> {
+async function readJson<T>(
+  sha256: string,
+  readBlob: (sha256: string) => Promise<AsyncIterable<Uint8Array>>,
+): Promise<T> {
   const chunks: Uint8Array[] = [];
   let bytes = 0;
   for await (const chunk of await readBlob(sha256)) {
@@ -72,6 +76,7 @@ function* textsOf(spec: JobSpec, entries: readonly ItemEntry[]): Iterable<string
   if (spec.script !== undefined) yield spec.script.path;
   for (const { item } of entries) {
     if (typeof item === 'string') yield item;
-    else if (typeof item === 'object' && item !== null) yield* Object.values(item).filter((each) => typeof each === 'string');
+    else if (typeof item === 'object' && item !== null)
+      yield* Object.values(item).filter((each) => typeof each === 'string');
   }
 }

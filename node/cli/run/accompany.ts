@@ -53,7 +53,10 @@ export class Interrupted extends Error {
   override readonly name = 'Interrupted';
 }
 
-export function handleInterrupts(call: Call, options: { isLocal: () => boolean; onExit: 'detach' | 'cancel' | undefined }): InterruptHandle {
+export function handleInterrupts(
+  call: Call,
+  options: { isLocal: () => boolean; onExit: 'detach' | 'cancel' | undefined },
+): InterruptHandle {
   const controller = new AbortController();
   let decided: Interruption | undefined;
   let cancel: (() => Promise<void>) | undefined;
@@ -91,7 +94,9 @@ export async function accompany(company: Company): Promise<number> {
   interrupts.following(jobId, async () => {
     await call.screen.sayNow(isLocal ? 'asking it to stop (10 s; again to kill it)' : `cancelling ${shortId(jobId)}`);
     // The stream ends with the job's end; a cancel that fails leaves the job to the second signal.
-    await jobs.cancel(jobId, { reason: 'interrupted' }, newKey(call)).catch((error: Error) => call.screen.fail(error.message));
+    await jobs
+      .cancel(jobId, { reason: 'interrupted' }, newKey(call))
+      .catch((error: Error) => call.screen.fail(error.message));
   });
   try {
     const view = company.taskCount === 1 ? await followOne(company) : await followMany(company);
@@ -241,12 +246,17 @@ async function finish(
   for (const note of new Set(fetched.map(({ placed }) => placed.note))) {
     if (note !== undefined) await screen.sayNow(note);
   }
-  const exit = said.whole || view.exit === null ? view.exit : { code: EXIT.failed, signal: null, source: 'skein' as const, reason: 'output-differs' };
+  const exit =
+    said.whole || view.exit === null
+      ? view.exit
+      : { code: EXIT.failed, signal: null, source: 'skein' as const, reason: 'output-differs' };
   await screen.sayNow(summary(company, { ...view, exit }, fetched));
   const missing = view.exit?.source === 'script' && view.exit.code !== 0 ? hint(company, said.stderr) : undefined;
   if (missing !== undefined) await screen.sayNow(missing);
   if (!said.whole) {
-    await screen.fail(`the output of a new attempt differs from what was passed on before; skein logs ${shortId(jobId)} has the whole`);
+    await screen.fail(
+      `the output of a new attempt differs from what was passed on before; skein logs ${shortId(jobId)} has the whole`,
+    );
   }
   if (call.flags.json === true) await screen.answer(JSON.stringify(document({ ...view, exit }, fetched, outputDir)));
   return exit?.code ?? EXIT.failed;
@@ -261,7 +271,11 @@ function summary(company: Company, view: JobView, fetched: readonly FetchedFile[
   const took = view.durationMs === null ? '' : ` in ${formatDuration(view.durationMs)}`;
   const { completed, failed, cancelled, total } = view.tasks;
   if (total > 1) {
-    const counts = [`${completed} completed`, ...(failed > 0 ? [`${failed} failed`] : []), ...(cancelled > 0 ? [`${cancelled} cancelled`] : [])];
+    const counts = [
+      `${completed} completed`,
+      ...(failed > 0 ? [`${failed} failed`] : []),
+      ...(cancelled > 0 ? [`${cancelled} cancelled`] : []),
+    ];
     const where = company.outputDir === undefined ? '' : `  outputs in ${shownFolder(company)}`;
     const again = failed + cancelled > 0 ? `   skein retry ${shortId(view.jobId)}` : '';
     return `${counts.join(', ')}${took}${where}${again}`;
@@ -298,4 +312,3 @@ function document(view: JobView, fetched: readonly FetchedFile[], outputDir: str
   const outputs = fetched.map(({ task, path, bytes, sha256 }) => ({ task, path, bytes, sha256: sha256 ?? '' }));
   return { ...view, outputDir: resolve(outputDir), outputs: outputs.filter((each) => each.sha256 !== '') };
 }
-

@@ -17,7 +17,9 @@ export async function followJob(call: Call, config: Config, mesh: Mesh, view: Jo
   const fetches = config.job.fetch !== false && place.outputDir !== undefined;
   await call.screen.say(`${shortId(view.jobId)}  ${view.state}${view.name === null ? '' : `  ${view.name}`}`);
   if (place.outputDir === undefined && config.job.fetch !== false) {
-    await call.screen.say(`it was not submitted from here; its results: skein outputs get ${shortId(view.jobId)} --output-dir DIR`);
+    await call.screen.say(
+      `it was not submitted from here; its results: skein outputs get ${shortId(view.jobId)} --output-dir DIR`,
+    );
   }
   const interrupts = handleInterrupts(call, { isLocal: () => mesh.isLocal, onExit: config.job.onExit });
   try {

@@ -29,7 +29,11 @@ export async function followTask(followed: Followed): Promise<LogEnd | undefined
   }
 }
 
-async function followStream(stream: 'out' | 'err', followed: Followed, signal: AbortSignal): Promise<LogEnd | undefined> {
+async function followStream(
+  stream: 'out' | 'err',
+  followed: Followed,
+  signal: AbortSignal,
+): Promise<LogEnd | undefined> {
   const { jobs, jobId, task, onAttempt } = followed;
   const script = followed[stream];
   let attempts = 0;

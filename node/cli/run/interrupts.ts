@@ -52,13 +52,17 @@ export class Interrupts {
   on(signal: SignalName): void {
     switch (this.#phase) {
       case 'before':
-        return this.#act('over', 'abandon');
+        this.#act('over', 'abandon');
+        return;
       case 'following':
-        return this.#first(signal);
+        this.#first(signal);
+        return;
       case 'asked':
-        return this.#act('stopping', 'cancel');
+        this.#act('stopping', 'cancel');
+        return;
       case 'stopping':
-        return this.#act('over', 'kill');
+        this.#act('over', 'kill');
+        return;
       case 'over':
         return;
     }
@@ -66,10 +70,19 @@ export class Interrupts {
 
   #first(signal: SignalName): void {
     const { isTerminal, isLocal, onExit } = this.#rules;
-    if (onExit !== undefined) return this.#decided(onExit);
+    if (onExit !== undefined) {
+      this.#decided(onExit);
+      return;
+    }
     // A terminal that was closed wants its job to go on; only `local` ends with its user, as a script would.
-    if (signal === 'SIGHUP') return this.#decided('detach');
-    if (isLocal || !isTerminal) return this.#decided('cancel');
+    if (signal === 'SIGHUP') {
+      this.#decided('detach');
+      return;
+    }
+    if (isLocal || !isTerminal) {
+      this.#decided('cancel');
+      return;
+    }
     this.#phase = 'asked';
     this.#rules.onFirst();
     this.#clock.sleep(AGAIN_MS, this.#ends.signal).then(

@@ -1,7 +1,7 @@
 // `skein run` without a script: ./skein.yaml is the job. Paths stand for what they name, units may be written.
 import { SkeinError } from '../../../protocol/errors.ts';
 import type { YamlFile } from '../../config/yaml-file.ts';
-import { type ItemSource } from '../upload/items.ts';
+import type { ItemSource } from '../upload/items.ts';
 import { parseRange, type RunRequest } from './request.ts';
 
 export interface FileRequest extends RunRequest {
@@ -52,7 +52,8 @@ function texts(file: YamlFile, key: string): readonly string[] {
   const value = file.get([key]);
   if (value === undefined || value === null) return [];
   const list = Array.isArray(value) ? value : [value];
-  if (!list.every((each) => ['string', 'number', 'boolean'].includes(typeof each))) throw file.fault([key], 'a list of texts');
+  if (!list.every((each) => ['string', 'number', 'boolean'].includes(typeof each)))
+    throw file.fault([key], 'a list of texts');
   return list.map(String);
 }
 

@@ -25,13 +25,19 @@ export function missingInput(stderr: string, cwd: string, script: string | undef
   return last?.input;
 }
 
-const isHere = (path: string, cwd: string): boolean => path !== '' && path !== '.' && statOf(resolve(cwd, path)) !== undefined;
+const isHere = (path: string, cwd: string): boolean =>
+  path !== '' && path !== '.' && statOf(resolve(cwd, path)) !== undefined;
 
 /** The paths here that the failing name may mean. */
 function candidates(name: string, kind: 'python' | 'package' | 'path', folder: string): readonly string[] {
   if (kind === 'python') {
     const top = name.split('.', 1)[0] ?? name;
-    return [join(folder, `${name.replaceAll('.', '/')}.py`), join(folder, name.replaceAll('.', '/')), join(folder, top), join(folder, `${top}.py`)];
+    return [
+      join(folder, `${name.replaceAll('.', '/')}.py`),
+      join(folder, name.replaceAll('.', '/')),
+      join(folder, top),
+      join(folder, `${top}.py`),
+    ];
   }
   const isPackage = kind === 'package' || /^(@[\w.-]+\/)?[\w][\w.-]*$/.test(name);
   const packages = isPackage ? [join(folder, 'node_modules'), 'node_modules'].filter((path) => path !== name) : [];
@@ -45,7 +51,9 @@ function belowWork(path: string, folder: string): readonly string[] {
   const parts = path.split('/');
   const relatives = parts.flatMap((part, at) => (part === 'work' ? [parts.slice(at + 1).join('/')] : []));
   const outside = /\/_skein\/root(\/.+)$/.exec(path)?.[1];
-  return [...(outside === undefined ? [] : [outside]), ...relatives.flatMap((each) => [each, `${each}.js`, `${each}.json`]), path].filter(
-    (each) => basename(each) !== '',
-  );
+  return [
+    ...(outside === undefined ? [] : [outside]),
+    ...relatives.flatMap((each) => [each, `${each}.js`, `${each}.json`]),
+    path,
+  ].filter((each) => basename(each) !== '');
 }
