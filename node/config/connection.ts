@@ -14,6 +14,8 @@ export type Connection =
       /** Tried in order; each without its pin. */
       readonly gateways: readonly Gateway[];
       readonly key: string;
+      /** Where the key lies, or null where SKEIN_KEY said it. */
+      readonly keyFile: string | null;
       readonly meshName: string | null;
       /** The data folder of a node of this mesh on this machine, whose observer key `peers` may use. */
       readonly dataFolder: string | null;
@@ -71,14 +73,14 @@ async function atGateway(text: string, config: Config, from: Surroundings): Prom
   const gateway = parseGateway(text);
   const given = await givenKey(config, from);
   const base = { kind: 'gateway', gateways: [gateway], meshName: null } as const;
-  if (given !== undefined) return { ...base, key: given, dataFolder: null };
+  if (given !== undefined) return { ...base, ...given, dataFolder: null };
   const stored = config.stored.find((each) => each.gateways.some((url) => same(parseGateway(url), gateway)));
-  if (stored !== undefined) return { ...base, key: await readKey(stored.keyFile), dataFolder: null };
+  if (stored !== undefined) return { ...base, ...(await keyIn(stored.keyFile)), dataFolder: null };
   const node = (await readNodeEntries(from)).find(
     (each) => each.url !== null && parseGateway(each.url).url === gateway.url,
   );
   if (node !== undefined) {
-    return { ...base, key: await readKey(adminKey(node)), dataFolder: node.dataFolder, meshName: node.meshName };
+    return { ...base, ...(await keyIn(adminKey(node))), dataFolder: node.dataFolder, meshName: node.meshName };
   }
   throw new SkeinError('unauthenticated', `no key is known for ${gateway.url}`, {
     fix: 'set SKEIN_KEY or --key-file FILE, or skein login with the string that skein key create printed',
@@ -119,7 +121,7 @@ async function storedConnection(stored: StoredMesh, config: Config, from: Surrou
   return {
     kind: 'gateway',
     gateways: stored.gateways.map(parseGateway),
-    key: (await givenKey(config, from)) ?? (await readKey(stored.keyFile)),
+    ...((await givenKey(config, from)) ?? (await keyIn(stored.keyFile))),
     meshName: stored.name,
     dataFolder: null,
   };
@@ -148,7 +150,7 @@ async function nodesConnection(nodes: readonly NodeEntry[], config: Config, from
   return {
     kind: 'gateway',
     gateways: running.map((node) => parseGateway(node.url ?? '')),
-    key: (await givenKey(config, from)) ?? (await readKey(adminKey(chosen))),
+    ...((await givenKey(config, from)) ?? (await keyIn(adminKey(chosen)))),
     meshName: chosen.meshName,
     dataFolder: chosen.dataFolder,
   };
@@ -156,11 +158,18 @@ async function nodesConnection(nodes: readonly NodeEntry[], config: Config, from
 
 const adminKey = (node: NodeEntry): string => join(node.dataFolder, 'admin.key');
 
-async function givenKey(config: Config, from: Surroundings): Promise<string | undefined> {
-  const { key, keyFile } = config.connection;
-  if (key !== undefined) return key;
-  return keyFile === undefined ? undefined : readKey(resolve(from.cwd, keyFile));
+interface FoundKey {
+  readonly key: string;
+  readonly keyFile: string | null;
 }
+
+async function givenKey(config: Config, from: Surroundings): Promise<FoundKey | undefined> {
+  const { key, keyFile } = config.connection;
+  if (key !== undefined) return { key, keyFile: null };
+  return keyFile === undefined ? undefined : keyIn(resolve(from.cwd, keyFile));
+}
+
+const keyIn = async (keyFile: string): Promise<FoundKey> => ({ key: await readKey(keyFile), keyFile });
 
 /** One line of a file that only its owner may read. */
 export async function readKey(path: string): Promise<string> {

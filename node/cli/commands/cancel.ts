@@ -1,2 +1,29 @@
-// Not in this version.
-export { command } from './later.ts';
+// `skein cancel JOB…`: stops jobs, or JOB/3-9 of their tasks.
+import type { CancelRequest } from '../../../protocol/api/job.ts';
+import { type Call, type Command, flag } from '../call.ts';
+import { confirm } from '../confirm.ts';
+import { openMesh } from '../mesh.ts';
+import { newKey } from '../run/accompany.ts';
+import { select } from '../selector.ts';
+
+export const command: Command = async (call: Call) => {
+  const from = call.world.surroundings;
+  const selected = await Promise.all((call.args.length === 0 ? [''] : call.args).map((text) => select(text, from)));
+  if (selected.length > 1) await confirm(`cancel ${selected.length} jobs?`, call);
+  const { client } = await openMesh(call);
+  const reason = flag(call, 'reason');
+  const taken = [];
+  for (const { job, tasks } of selected) {
+    const request: CancelRequest = {
+      ...(tasks === undefined ? {} : { tasks }),
+      ...(reason === undefined ? {} : { reason }),
+    };
+    const accepted = await client.cancel(job, request, newKey(call));
+    taken.push(accepted);
+    if (call.flags.json !== true) await call.screen.answer(accepted.jobId);
+  }
+  const [only] = taken;
+  const document = taken.length === 1 ? only : { schema: 'skein.acceptedlist/1', items: taken, next: null };
+  if (call.flags.json === true) await call.screen.answer(JSON.stringify(document));
+  return 0;
+};

@@ -1,2 +1,5 @@
-// Not in this version.
-export { command } from './later.ts';
+// `skein undrain PEER`: it works again.
+import type { Command } from '../call.ts';
+import { setDraining } from '../set-draining.ts';
+
+export const command: Command = (call) => setDraining(call, false);

@@ -1,7 +1,6 @@
 // `skein wait JOB…`: until all, or with --any one of them, have ended; exits like them.
 import type { JobView } from '../../../protocol/api/job.ts';
 import { SkeinError } from '../../../protocol/errors.ts';
-import { loadConfig } from '../../config/config.ts';
 import { parseDuration } from '../../config/units.ts';
 import { type Call, type Command, flag, isSet } from '../call.ts';
 import { EXIT } from '../exit-codes.ts';
@@ -15,7 +14,7 @@ export const command: Command = async (call: Call) => {
   const from = call.world.surroundings;
   const timeoutMs = timeoutOf(call);
   const refs = await Promise.all((call.args.length === 0 ? [''] : call.args).map((text) => select(text, from)));
-  const { client } = await openMesh(call, await loadConfig(call.flags, from));
+  const { client } = await openMesh(call);
   const quit = new AbortController();
   const off = call.world.onSignal(['SIGINT', 'SIGTERM', 'SIGHUP'], () => quit.abort());
   const { clock } = call.world;
