@@ -48,8 +48,12 @@ export class Bodies {
     this.#reading.add(reading);
     raw.on('data', onChunk);
     raw.once('end', () => settleWith(settle, chunks, length));
-    raw.once('error', () => settle(cutShort()));
-    raw.once('close', () => settle(cutShort()));
+    // Closed is every request in the end; only one that is still being read was cut short.
+    const onCut = (): void => {
+      if (!settled) settle(cutShort());
+    };
+    raw.once('error', onCut);
+    raw.once('close', onCut);
   }
 
   #sweep(): void {

@@ -28,6 +28,7 @@ import type { Reporter } from './reporter.ts';
 const CALL_TIMEOUT_MS = 5_000;
 const ADOPT_RETRY_MS = 500;
 const SETTLE_BEFORE_REBIRTH_MS = 10_000;
+const SETTLE_BEFORE_END_MS = 5_000;
 const PREFETCH_MAX = 256;
 /** How much work, in time, a slot keeps ahead. */
 const PREFETCH_MS = 100;
@@ -92,6 +93,8 @@ export class Worker {
   #draining = false;
   /** The claim's sequence that the last heartbeat carried. */
   #saidSequence = 0;
+  /** Attempts that ended and whose bytes are on their way to a gateway: their reports come after that. */
+  #publishing = 0;
   #rebirth: Promise<void> | undefined;
   #loop: Promise<void> | undefined;
 
@@ -312,7 +315,8 @@ export class Worker {
     const { fence, jobId, task, incarnation } = grant;
     let settled: Settled;
     try {
-      await this.#publish(grant, report);
+      this.#publishing++;
+      await this.#publish(grant, report).finally(() => this.#publishing--);
       settled = await this.#parts.reporter.finished({ fence, jobId, task, incarnation, result: report.result });
     } catch (error) {
       // Only a stopping node gets here: the attempt's folder stays, and its next life reports it.
@@ -398,7 +402,7 @@ export class Worker {
     }
     for (const { fence } of whole) attempts.stop(fence, 'worker-dead', 0);
     while (attempts.alive().length > 0 && !this.#stopped.signal.aborted) await clock.sleep(20, this.#stopped.signal);
-    if (!(await reporter.drained(SETTLE_BEFORE_REBIRTH_MS)))
+    if (!(await this.#reported(SETTLE_BEFORE_REBIRTH_MS)))
       out.warn({}, 'results of the life before are still unsettled');
     const next = await this.#adopt([]);
     if (next !== undefined) this.#ledger = next;
@@ -420,8 +424,16 @@ export class Worker {
     const left = attempts.alive();
     for (const fence of left) attempts.stop(fence, 'drained', hurry.aborted ? 0 : 2_000);
     while (attempts.alive().length > 0) await clock.sleep(25);
-    await this.#parts.reporter.drained(5_000);
+    await this.#reported(SETTLE_BEFORE_END_MS);
     return left.length === 0;
+  }
+
+  /** @returns whether all that has ended is settled within the time given. */
+  async #reported(timeoutMs: number): Promise<boolean> {
+    const { clock, reporter } = this.#parts;
+    const until = clock.monotonic() + timeoutMs;
+    while (this.#publishing > 0 && clock.monotonic() < until) await clock.sleep(20);
+    return (await reporter.drained(Math.max(0, until - clock.monotonic()))) && this.#publishing === 0;
   }
 
   /** Ends at once. `keep` leaves attempts to their runners for the next process (SIGHUP). */

@@ -203,7 +203,11 @@ test('a daemon killed alone leaves its attempts running: the restarted one adopt
   bench.release(2);
   assert.is((await mesh.untilEnded(jobId)).state, 'completed');
   for (let n = 1; n <= 3; n++) {
-    assert.is((await bench.checkOneResult(jobId, n)).attempts.length, 1);
+    const { attempts, lost } = await bench.checkOneResult(jobId, n);
+    // The third may have been granted ahead and not begun: that grant went back, which blames nobody.
+    const before = attempts.slice(0, -1).map(({ state, reason, blamed }) => `${state} ${reason} ${blamed}`);
+    assert.equal(before, n === 3 && before.length > 0 ? ['handed-back unbegun false'] : []);
+    assert.is(lost, 0);
     assert.is(bench.starts(n), 1);
   }
 });
