@@ -53,6 +53,8 @@ export class ConnectionLost extends Error {
 
 const CONNECT_MS = 10_000;
 const ANSWER_MS = 90_000;
+/** No byte either way while a body is sent, or while the gateway puts it on its disk. */
+const STALLED_MS = 120_000;
 
 export class Transport {
   readonly #options: TransportOptions;
@@ -179,6 +181,7 @@ class Exchange {
       return;
     }
     const source = Readable.from(body.source, { objectMode: false });
+    this.#request.setTimeout(STALLED_MS, () => this.#request.destroy(new Error('the line fell silent')));
     source.once('error', (error) => this.#request.destroy(error));
     // An answer before the body is whole ends the sending: the gateway has seen enough.
     this.#request.once('response', () => source.destroy());
