@@ -18,7 +18,15 @@ const ANSWER_DEADLINE_MS = 3000;
 const UNANSWERED_MAX = 3;
 
 // A small heap: spawning copies the page tables, 1 ms from a small process, 20 ms from one of 500 MB.
-const NODE_FLAGS = ['--max-old-space-size=24', '--max-semi-space-size=1', '--v8-pool-size=0', '--no-warnings'];
+const NODE_FLAGS = [
+  '--max-old-space-size=24',
+  '--max-semi-space-size=1',
+  '--v8-pool-size=0',
+  '--no-opt',
+  '--no-maglev',
+  '--no-sparkplug',
+  '--no-warnings',
+];
 // Source and built package differ in the extension alone.
 const RUNNER_FILE = fileURLToPath(new URL(`./runner${extname(import.meta.url)}`, import.meta.url));
 

@@ -1,5 +1,6 @@
 // A disk that is full for real: what was stored stays, what does not fit leaves nothing, and with room it goes on by itself.
 import { execFileSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -66,7 +67,7 @@ onSmallDisk('what does not fit fails as such and leaves nothing; what was there 
   assert.equal(readdirSync(join(folder, 'blobs/tmp')), []);
   assert.equal(await store.usage(), { count: 1, bytes: MIB });
   assert.is(await codeOf(store.place(kept.sha256, join(folder, 'placed'), { mode: 0o600 })), 'none');
-  writeFileSync(join(folder, 'filler'), Buffer.alloc(5 * MIB));
+  writeFileSync(join(folder, 'filler'), Buffer.alloc(5.5 * MIB));
   assert.is(await codeOf(store.place(kept.sha256, join(folder, 'again'), { mode: 0o600 })), 'disk-full');
   assert.not.ok(readdirSync(folder).includes('again'));
   assert.equal(await store.stat(kept.sha256), kept);
@@ -84,13 +85,17 @@ onSmallDisk('blobs leave the last tenth of a gateway’s disk, whoever fills the
 
 onSmallDisk('an upload that fills the disk says so early, and goes on once there is room', async ({ folder }) => {
   const store = await open(folder, 0);
-  const sha256 = '6b86b273ff34fce19d6b804eff5a3f5747ada4eaa22f1d49c01e52ddb7875b4b' as Sha256;
+  const sha256 = createHash('sha256')
+    .update(Buffer.alloc(2 * MIB, 'x'))
+    .digest('hex') as Sha256;
   assert.is(await codeOf(store.uploadAppend(sha256, 0, 100 * MIB, zeros(1))), 'disk-full');
   assert.is(await store.uploadOffset(sha256), 0);
   writeFileSync(join(folder, 'filler'), Buffer.alloc(7 * MIB));
-  assert.is(await codeOf(store.uploadAppend(sha256, 0, MIB + 1, zeros(1))), 'disk-full');
+  assert.is(await codeOf(store.uploadAppend(sha256, 0, 2 * MIB, zeros(2 * MIB))), 'disk-full');
   rmSync(join(folder, 'filler'));
-  assert.equal(await store.uploadAppend(sha256, 0, MIB + 1, zeros(MIB)), { offset: MIB, done: false });
+  const offset = await store.uploadOffset(sha256);
+  const rest = zeros(2 * MIB - offset);
+  assert.equal(await store.uploadAppend(sha256, offset, 2 * MIB, rest), { offset: 2 * MIB, done: true });
 });
 
 test.run();
