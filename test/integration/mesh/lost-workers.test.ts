@@ -11,6 +11,9 @@ const LEASE_MS = 15_000;
 /** Death is judged at the lease's end, and a pass comes every second. */
 const DEAD_WITHIN_MS = LEASE_MS + 10_000;
 
+const TASKS = 12;
+const ALL = Array.from({ length: TASKS }, (_, at) => at + 1);
+
 /** Notes each of its starts, ends when `go` exists, and prints the item. */
 const patient = (folder: string): string =>
   `echo $$ >> ${folder}/starts-$1; while [ ! -e ${folder}/go-$1 ]; do sleep 0.05; done; echo out $1; echo $1 > result.txt`;
@@ -101,7 +104,7 @@ test('a lost machine, a stopped daemon and a drained worker: the tasks go on els
   await mesh.up({ roles: 'gateway,voter' });
   for (const name of ['lost', 'asleep', 'drained']) await mesh.join(name, { slots: 1 });
   const bench = new Bench(mesh);
-  const jobId = await bench.submit(5);
+  const jobId = await bench.submit(TASKS);
   const places = await bench.running(jobId, 3);
   const [lost, asleep, drained] = ['lost', 'asleep', 'drained'].map((name) => only(places.get(name))) as [
     number,
@@ -117,10 +120,8 @@ test('a lost machine, a stopped daemon and a drained worker: the tasks go on els
   const byItself = await bench.checkOneResult(jobId, drained);
   assert.is(byItself.attempts.length, 1, 'what runs is waited for');
   await byName(mesh, 'drained').start();
-
   // The script of the stopped daemon ends in the hands of its runner.
   bench.release(asleep);
-  // 4 and 5 wait behind what comes back: one of the lost ones must be first on the free slot.
   const back = await bench.mesh.untilTask(
     jobId,
     lost,
@@ -141,6 +142,10 @@ test('a lost machine, a stopped daemon and a drained worker: the tasks go on els
   assert.is(slept.attempts[0]?.reason, 'worker-dead');
   const states = (await mesh.members()).map(({ name, state }) => `${name} ${state}`).sort();
   assert.equal(states, ['asleep dead', 'drained alive', 'gw alive', 'lost dead']);
+  const granted = (await mesh.job(jobId)).attempts.map((attempt) => attempt.task);
+  const behind = ALL.filter((n) => !granted.includes(n));
+  assert.ok(behind.length > 0);
+  bench.release(...ALL);
   await bench.mesh.untilTask(jobId, asleep, 'is done again', ({ state }) => state === 'completed');
 
   byName(mesh, 'asleep').signal('SIGCONT');
@@ -148,11 +153,11 @@ test('a lost machine, a stopped daemon and a drained worker: the tasks go on els
     seen: () => byName(mesh, 'asleep').log(),
   });
   const [member] = (await mesh.members()).filter(({ name }) => name === 'asleep');
-  bench.release(lost, 1, 2, 3, 4, 5);
   assert.is((await mesh.untilEnded(jobId)).state, 'completed');
-  for (let n = 1; n <= 5; n++) await bench.checkOneResult(jobId, n);
-  assert.is(bench.starts(lost), 2);
-  assert.is(bench.starts(asleep), 2);
+  const tasks = await Promise.all(ALL.map((n) => bench.checkOneResult(jobId, n)));
+  const indexOf = (n: number): number => Number(last(tasks[n - 1] as TaskView).fence.split('.')[1]);
+  for (const n of behind) assert.ok(Math.max(indexOf(lost), indexOf(asleep)) < indexOf(n), 'lost tasks go first');
+  for (const n of ALL) assert.is(bench.starts(n), n === lost || n === asleep ? 2 : 1);
 
   // It is reborn and works on.
   await until('the sleeper is alive again', async () => {
