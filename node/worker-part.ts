@@ -7,6 +7,7 @@ import { workMethods } from '../protocol/wire/work.ts';
 import { GatewayCarrier } from './blob/transfer.ts';
 import type { Core } from './core.ts';
 import { workerMemory } from './data-folder.ts';
+import { faults } from './faults.ts';
 import { attemptFolder } from './files/attempt-folder.ts';
 import { ProcessRuntime } from './runtime/process.ts';
 import { Attempts } from './worker/attempts.ts';
@@ -16,12 +17,15 @@ import { Reporter } from './worker/reporter.ts';
 import { Worker } from './worker/worker.ts';
 import { FileWorkshop } from './worker/workshop.ts';
 
+const CACHE_MAX_BYTES = 20 * 1024 ** 3;
+const CACHE_LOOK_MS = 60_000;
 const DEFAULT_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 export class WorkerPart {
   readonly worker: Worker;
   readonly #core: Core;
   readonly #gateways: Gateways;
+  readonly #workshop: FileWorkshop;
   readonly #stopped = new AbortController();
 
   static async start(core: Core): Promise<WorkerPart> {
@@ -34,6 +38,7 @@ export class WorkerPart {
     );
     const part = new WorkerPart(core, runtime, attemptsFolder);
     await part.worker.start();
+    part.#boundCache();
     void runtime
       .prepare(core.kept.slots)
       .catch((error: unknown) => out.warn({ err: error }, 'runners could not be started ahead'));
@@ -55,6 +60,7 @@ export class WorkerPart {
         lang: process.env.LANG ?? 'C.UTF-8',
       },
     );
+    this.#workshop = workshop;
     const attempts = new Attempts({ runtime, workshop, clock, out });
     const reporter = new Reporter({ gateways: this.#gateways, clock, log: out });
     const signal = this.#stopped.signal;
@@ -83,6 +89,7 @@ export class WorkerPart {
         memory: workerMemory(storage),
         clock,
         out,
+        faults,
         beat: (status) => gossip.beat(status),
         members,
         grantOf: (attempt) => workshop.grantOf(attempt),
@@ -90,6 +97,20 @@ export class WorkerPart {
       },
       { slots: kept.slots, memBytes: totalmem() },
     );
+  }
+
+  /** A gateway's store is no cache: what it holds is swept by the log's references. */
+  #boundCache(): void {
+    const { clock, blobs, kept, out } = this.#core;
+    if (kept.roles.includes('gateway')) return;
+    const evict = async (): Promise<void> => {
+      try {
+        await blobs.evict(CACHE_MAX_BYTES, this.#workshop.inUse());
+      } catch (error) {
+        out.debug({ err: error }, 'the cache could not be bounded; the next look tries again');
+      }
+    };
+    clock.every(CACHE_LOOK_MS, () => void evict(), this.#stopped.signal);
   }
 
   /** The member list changed: gateways may have moved. */

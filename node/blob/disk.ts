@@ -6,6 +6,9 @@ import type { Clock } from '../../protocol/time.ts';
 /** How long a look at the disk is believed, less what was taken since. */
 const LOOK_MS = 1000;
 
+/** More than a log ever needs: a laptop that is 92 % full still runs scripts. */
+const RESERVE_MAX_BYTES = 4 * 1024 ** 3;
+
 /** Keeps the last part of a disk free. The figure is an estimate between two looks: others write there too. */
 export class DiskReserve {
   readonly #folder: string;
@@ -32,14 +35,15 @@ export class DiskReserve {
     if (bytes > this.#left || this.#clock.monotonic() - this.#lookedAt > LOOK_MS) await this.#look();
     if (bytes <= this.#left) return;
     throw new SkeinError('disk-full', `no room for ${bytes} bytes more in ${this.#folder}`, {
-      fix: `make room on that disk: ${Math.round(this.#share * 100)} % of it stays free for the log`,
+      fix: `make room on that disk: ${Math.round(this.#share * 100)} % of it, at most 4 GiB, stay free for the log`,
       retryAfterMs: 10_000,
     });
   }
 
   async #look(): Promise<void> {
     const disk = await onDisk('looking for room', statfs(this.#folder));
-    this.#left = (disk.bavail - disk.blocks * this.#share) * disk.bsize;
+    const kept = Math.min(disk.blocks * disk.bsize * this.#share, RESERVE_MAX_BYTES);
+    this.#left = disk.bavail * disk.bsize - kept;
     this.#lookedAt = this.#clock.monotonic();
   }
 }

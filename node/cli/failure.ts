@@ -1,6 +1,5 @@
 // A failure as people and programs get it: one line on stderr with what to do next, or the problem document.
 
-import { problemOf } from '../../protocol/api/problem.ts';
 import { SkeinError } from '../../protocol/errors.ts';
 import type { Screen } from './output/screen.ts';
 
@@ -11,8 +10,12 @@ export async function tellFailure(
   options: { json: boolean; verbose: boolean },
 ): Promise<void> {
   const known = error instanceof SkeinError ? error : bug(error);
-  if (options.json) await screen.line(JSON.stringify(problemOf(known, null)));
-  else await screen.fail(oneLine(known));
+  if (options.json) {
+    const { problemOf } = await import('../../protocol/api/problem.ts');
+    await screen.line(JSON.stringify(problemOf(known, null)));
+  } else {
+    await screen.fail(oneLine(known));
+  }
   if (options.verbose && !(error instanceof SkeinError) && error instanceof Error) await screen.line(error.stack ?? '');
 }
 

@@ -1,8 +1,8 @@
 // The mesh that a command speaks to: found, and on `local` started where it does not run yet.
 import type { SkeinClient } from '../../gateway/client/client.ts';
 import { type Config, type Flags, loadConfig } from '../config/config.ts';
-import { findConnection, type Gateway, parseGateway, readKey } from '../config/connection.ts';
-import { type Call, isSet } from './call.ts';
+import { type Connection, findConnection, type Gateway, parseGateway, readKey } from '../config/connection.ts';
+import type { Call } from './call.ts';
 
 /** What following and fetching need of the client; tests hand in a mesh of their own. */
 export type Jobs = Pick<
@@ -36,33 +36,37 @@ export interface Mesh {
 }
 
 /**
+ * Which mesh, and with which key; nothing heavy is loaded and nothing started for it. Says so where none is configured.
  * Fails with `unreachable`, `forbidden`, `unauthenticated`, `not-found`, `config-invalid`.
- * @param read the configuration, where the verb has read it for more than the connection.
  */
-export async function openMesh(call: Call, read?: Config): Promise<Mesh> {
-  const config = read ?? (await loadConfig(connectionFlags(call), call.world.surroundings));
+export async function findMesh(call: Call, config: Config): Promise<Connection> {
   const connection = await findConnection(config, call.world.surroundings);
-  const { clock } = call.world;
-  if (connection.kind === 'local') {
-    if (config.connection.mesh === undefined && !isSet(call, 'json')) await tellLocal(call);
-    const { ensureLocalMesh } = await import('../embedded.ts');
-    const { url, keyFile } = await ensureLocalMesh(call.world.surroundings, clock);
-    const { SkeinClient } = await import('../../gateway/client/client.ts');
-    const gateways = [parseGateway(url)];
-    const client = new SkeinClient({ gateways, key: await readKey(keyFile), clock });
-    return { client, isLocal: true, dataFolder: null, name: 'local', gateways, keyFile };
+  const runs = call.verb === 'run' || call.verb === 'retry';
+  if (connection.kind === 'local' && runs && config.connection.mesh === undefined) {
+    await call.screen.say('no mesh configured; running here (skein up makes this machine a mesh)');
   }
-  const { SkeinClient } = await import('../../gateway/client/client.ts');
-  const client = new SkeinClient({ gateways: connection.gateways, key: connection.key, clock });
-  const { dataFolder, meshName: name, gateways, keyFile } = connection;
-  return { client, isLocal: false, dataFolder, name, gateways, keyFile };
+  return connection;
 }
 
-function tellLocal(call: Call): Promise<void> {
-  const runs = call.verb === 'run' || call.verb === 'retry';
-  return call.screen.say(
-    `no mesh configured; ${runs ? 'running here' : 'this is the mesh local'} (skein up makes this machine a mesh)`,
-  );
+/** Starts `local` where that is meant. Fails with `unreachable`. */
+export async function connect(call: Call, connection: Connection): Promise<Mesh> {
+  const { clock, surroundings } = call.world;
+  const { SkeinClient } = await import('../../gateway/client/client.ts');
+  if (connection.kind === 'gateway') {
+    const { dataFolder, meshName: name, gateways, keyFile, key } = connection;
+    return { client: new SkeinClient({ gateways, key, clock }), isLocal: false, dataFolder, name, gateways, keyFile };
+  }
+  const { ensureLocalMesh } = await import('../embedded.ts');
+  const { url, keyFile } = await ensureLocalMesh(surroundings, clock);
+  const gateways = [parseGateway(url)];
+  const client = new SkeinClient({ gateways, key: await readKey(keyFile), clock });
+  return { client, isLocal: true, dataFolder: null, name: 'local', gateways, keyFile };
+}
+
+/** @param read the configuration, where the verb has read it for more than the connection. Fails as both above. */
+export async function openMesh(call: Call, read?: Config): Promise<Mesh> {
+  const config = read ?? (await loadConfig(connectionFlags(call), call.world.surroundings));
+  return connect(call, await findMesh(call, config));
 }
 
 /** A verb's own flags may be named like settings of a job and mean something else. */

@@ -37,7 +37,7 @@ async function dropOld(parts: HousekeepingParts, signal: AbortSignal): Promise<v
   const { log, clock } = parts;
   const options = { timeoutMs: PROPOSE_TIMEOUT_MS, signal };
   const limits = { now: clock.now(), max: DROPS_MAX };
-  for (const jobId of jobsPastKeep(await finishedJobs(log), parts.settings(), limits)) {
+  for (const jobId of await pastKeep(log, parts.settings(), limits)) {
     await log.propose({ kind: 'job.dropped', jobId, at: clock.now() }, options);
   }
   const isKept = (jobId: JobId): boolean => log.view.get(keys.job(jobId)) !== undefined;
@@ -49,13 +49,19 @@ async function dropOld(parts: HousekeepingParts, signal: AbortSignal): Promise<v
   }
 }
 
-async function finishedJobs(log: ReplicatedLog): Promise<Parameters<typeof jobsPastKeep>[0]> {
-  const finished = [];
+/** Judged one by one as they are read: a mesh may keep a million. */
+async function pastKeep(
+  log: ReplicatedLog,
+  settings: SettingsRow,
+  limits: { now: number; max: number },
+): Promise<readonly JobId[]> {
+  const past: JobId[] = [];
   for await (const [, progress] of log.scan<ProgressRow>('progress/')) {
     const job = progress.finishedAt === null ? undefined : log.view.get(keys.job(progress.jobId));
-    if (job !== undefined) finished.push({ job: { jobId: job.jobId, spec: job.spec }, progress });
+    if (job !== undefined) past.push(...jobsPastKeep([{ job, progress }], settings, limits));
+    if (past.length >= limits.max) break;
   }
-  return finished;
+  return past;
 }
 
 async function heldKeys(log: ReplicatedLog): Promise<readonly HeldKey[]> {

@@ -370,6 +370,7 @@ export class LevelStorage implements LogStorage {
   }
 
   async putLocal(changes: readonly { readonly key: string; readonly value: unknown }[]): Promise<void> {
+    this.#faults.reach('storage.local.before-sync');
     await this.#write(
       changes.map(({ key, value }) =>
         value === undefined
@@ -377,6 +378,7 @@ export class LevelStorage implements LogStorage {
           : put(LOCAL_PREFIX + key, JSON.stringify(value)),
       ),
     );
+    this.#faults.reach('storage.local.after-sync');
   }
 
   async *scanLocal(prefix: string): AsyncGenerator<readonly [string, unknown]> {

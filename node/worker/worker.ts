@@ -19,6 +19,7 @@ import {
 } from '../../protocol/wire/work.ts';
 import type { Log } from '../log.ts';
 import type { RunningAttempt, Runtime } from '../runtime/port.ts';
+import type { Faults } from '../storage/port.ts';
 import type { Transport } from '../transport/port.ts';
 import type { AttemptReport, Attempts, Workshop } from './attempts.ts';
 import type { Gateways } from './gateways.ts';
@@ -65,6 +66,7 @@ export interface WorkerParts {
   readonly memory: WorkerMemory;
   readonly clock: Clock;
   readonly out: Log;
+  readonly faults: Faults;
   /** Seals and gossips this node's heartbeat. */
   readonly beat: (status: WorkerStatus) => Beat;
   readonly members: { current(): MemberList; accept(list: MemberList): Promise<boolean> };
@@ -148,14 +150,16 @@ export class Worker {
 
   /** Proposes the next incarnation until it is committed. Fsynced here before anyone hears of it. */
   async #adopt(fences: readonly Fence[]): Promise<Ledger | undefined> {
-    const { memory, gateways, clock, members, transport, out } = this.#parts;
+    const { memory, gateways, clock, members, transport, out, faults } = this.#parts;
     let said = false;
     while (!this.#stopped.signal.aborted) {
       const own = members.current().members.find((member) => member.peerId === transport.self)?.incarnation ?? 0;
       const incarnation = Math.max(memory.incarnation(), own) + 1;
       await memory.raise(incarnation);
+      faults.reach('worker.raised');
       const settled = await this.#proposeAdoption(incarnation, fences).catch((error: unknown) => error);
       if (isSettled(settled) && settled.kind === 'committed') {
+        faults.reach('worker.adopted');
         return new Ledger({ incarnation, epochId: this.#epochId, slots: this.#options.slots });
       }
       if (isSettled(settled) && settled.kind === 'refused' && settled.code === 'stale-incarnation')
@@ -290,6 +294,7 @@ export class Worker {
     if (ledger === undefined || this.#draining || this.#rebirth !== undefined) return;
     for (const grant of ledger.begin(this.#parts.clock.uptime())) {
       const startedAt = this.#parts.clock.monotonic();
+      this.#parts.faults.reach('worker.begin');
       void this.#follow(ledger, grant, this.#parts.attempts.run(grant)).then(() => {
         const tookMs = this.#parts.clock.monotonic() - startedAt;
         this.#meanMs = this.#meanMs === undefined ? tookMs : this.#meanMs * 0.8 + tookMs * 0.2;
@@ -313,10 +318,13 @@ export class Worker {
     report: Extract<AttemptReport, { kind: 'finished' }>,
   ): Promise<void> {
     const { fence, jobId, task, incarnation } = grant;
+    const { faults } = this.#parts;
     let settled: Settled;
     try {
+      faults.reach('result.publish.before');
       this.#publishing++;
       await this.#publish(grant, report).finally(() => this.#publishing--);
+      faults.reach('result.publish.after');
       settled = await this.#parts.reporter.finished({ fence, jobId, task, incarnation, result: report.result });
     } catch (error) {
       // Only a stopping node gets here: the attempt's folder stays, and its next life reports it.
@@ -327,7 +335,9 @@ export class Worker {
       const sentence = `the result of ${jobId}/${task} (attempt ${grant.attempt}) was refused: ${settled.sentence}`;
       this.#parts.out.warn({ fence, jobId, task, code: settled.code }, sentence);
     }
+    faults.reach('result.settled');
     await this.#settle(ledger, grant);
+    faults.reach('result.discarded');
   }
 
   async #publish(grant: PushedGrant, report: Extract<AttemptReport, { kind: 'finished' }>): Promise<void> {

@@ -3,8 +3,9 @@
 import { accessSync, constants } from 'node:fs';
 import { mkdir, open, readdir, readFile, writeFile } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
-import type { InputFile } from '../../protocol/api/jobspec.ts';
+import type { InputFile, SpecRest } from '../../protocol/api/jobspec.ts';
 import { fill, fillArgs, holdsPlaceholder, itemText } from '../../protocol/api/placeholders.ts';
+import { SkeinError } from '../../protocol/errors.ts';
 import type { Fence, Sha256 } from '../../protocol/ids.ts';
 import type { Result } from '../../protocol/state/result.ts';
 import type { Clock } from '../../protocol/time.ts';
@@ -22,6 +23,8 @@ import type { AttemptEnded, AttemptSpec, RunningAttempt } from '../runtime/port.
 import type { Workshop } from './attempts.ts';
 
 const FIRST_LINE_MAX_BYTES = 512;
+/** As the gateway takes a job's body. */
+const REST_MAX_BYTES = 32 * 1024 * 1024;
 const GRANT_FILE = 'grant.json';
 
 /** Brings blobs from and to gateways. */
@@ -53,6 +56,8 @@ export class FileWorkshop implements Workshop {
   readonly #options: WorkshopOptions;
   /** What each collected result named, its manifest's files included, until it is delivered. */
   readonly #named = new WeakMap<Result, readonly Sha256[]>();
+  /** Blobs of attempts that are not settled yet: inputs to place, outputs to deliver. */
+  readonly #inUse = new Map<Fence, ReadonlySet<Sha256>>();
 
   constructor(parts: WorkshopParts, options: WorkshopOptions) {
     this.#parts = parts;
@@ -63,15 +68,17 @@ export class FileWorkshop implements Workshop {
     return join(this.#options.attemptsFolder, fence);
   }
 
-  async prepare(grant: PushedGrant, signal: AbortSignal): Promise<AttemptSpec> {
+  async prepare(pushed: PushedGrant, signal: AbortSignal): Promise<AttemptSpec> {
+    const grant = await this.#whole(pushed, signal);
     const inputs = await this.#inputs(grant, signal);
     const stdin = (grant.spec.stdin?.sha256 ?? null) as Sha256 | null;
     const blobs = new Set(inputs.flatMap((input) => (input.sha256 === undefined ? [] : [input.sha256 as Sha256])));
     if (stdin !== null) blobs.add(stdin);
+    this.#use(grant.fence, blobs);
     await this.#parts.carrier.fetch([...blobs], signal);
     const folder = this.folderOf(grant.fence);
     const places = await stageAttempt(this.#parts, { folder, inputs, stdin }, signal);
-    await writeFile(join(folder, GRANT_FILE), encodeGrants([grant])[0] as Uint8Array);
+    await writeFile(join(folder, GRANT_FILE), encodeGrants([pushed])[0] as Uint8Array);
     const env = this.#environment(grant, places);
     return {
       fence: grant.fence,
@@ -84,6 +91,31 @@ export class FileWorkshop implements Workshop {
       env,
       timeoutMs: grant.spec.timeoutMs ?? null,
     };
+  }
+
+  /** Puts back the arguments and the environment that were too long for the log's record. */
+  async #whole(grant: PushedGrant, signal: AbortSignal): Promise<PushedGrant> {
+    if (grant.spec.rest === undefined) return grant;
+    const sha256 = grant.spec.rest.sha256 as Sha256;
+    await this.#parts.carrier.fetch([sha256], signal);
+    const chunks: Uint8Array[] = [];
+    for await (const chunk of await this.#parts.store.read(sha256, {
+      offset: 0,
+      sizeBytes: await this.#restSize(sha256),
+    })) {
+      chunks.push(chunk as Uint8Array);
+    }
+    const rest = JSON.parse(Buffer.concat(chunks).toString('utf8')) as SpecRest;
+    return { ...grant, spec: { ...grant.spec, ...rest } };
+  }
+
+  async #restSize(sha256: Sha256): Promise<number> {
+    const sizeBytes = (await this.#parts.store.stat(sha256))?.sizeBytes ?? 0;
+    if (sizeBytes <= REST_MAX_BYTES) return sizeBytes;
+    throw new SkeinError(
+      'too-large',
+      `arguments and environment have ${sizeBytes} bytes, ${REST_MAX_BYTES} are allowed`,
+    );
   }
 
   async #inputs({ spec, entry }: PushedGrant, signal: AbortSignal): Promise<InputFile[]> {
@@ -153,6 +185,7 @@ export class FileWorkshop implements Workshop {
     const said = [detail, ...notes].filter((sentence) => sentence !== null).join(' ');
     const result = { exit, reason, detail: said === '' ? null : said, startedAt, endedAt, stdout, stderr, outputs };
     this.#named.set(result, blobs);
+    this.#use(grant.fence, blobs);
     return result;
   }
 
@@ -161,7 +194,17 @@ export class FileWorkshop implements Workshop {
     if (blobs.length > 0) await this.#parts.carrier.deliver(blobs, signal);
   }
 
+  #use(fence: Fence, blobs: Iterable<Sha256>): void {
+    this.#inUse.set(fence, new Set([...(this.#inUse.get(fence) ?? []), ...blobs]));
+  }
+
+  /** What must not be evicted from the cache. */
+  inUse(): ReadonlySet<Sha256> {
+    return new Set([...this.#inUse.values()].flatMap((blobs) => [...blobs]));
+  }
+
   async discard(fence: Fence): Promise<void> {
+    this.#inUse.delete(fence);
     await removeAttemptFolder(this.folderOf(fence));
   }
 

@@ -1,4 +1,6 @@
 // `skein peers`: from the gossip itself where this machine has a node's key for it, else from a gateway, and says so.
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import type { PeerList, PeerView } from '../../../protocol/api/mesh.ts';
 import { SkeinError } from '../../../protocol/errors.ts';
 import { type Config, loadConfig } from '../../config/config.ts';
@@ -21,8 +23,8 @@ export const command: Command = async (call: Call) => {
     if (heard !== undefined) return { document: heard, text: () => text(heard, call) };
     if (mesh === undefined) {
       mesh = await openMesh(call, config);
-      if (folders.length > 0) await call.screen.say('the gossip could not be heard; asked a gateway');
-      else if (!mesh.isLocal) await call.screen.say('no node of this mesh is on this machine; asked a gateway');
+      const why = folders.length > 0 ? 'the gossip could not be heard' : 'no node here lets this user hear the gossip';
+      await call.screen.say(`${why}; asked a gateway`);
     }
     const list = await mesh.client.peers(signal);
     return { document: list, text: () => text(list, call) };
@@ -50,7 +52,9 @@ async function foldersOf(call: Call, config: Config): Promise<readonly string[]>
   }
   if (entries.length > 0) return entries.map((each) => each.dataFolder);
   // A node that was stopped in order left no entry, and still its key for the gossip.
-  return mesh === undefined && config.stored.length === 0 ? [defaultDataFolder(from)] : [];
+  const folder = defaultDataFolder(from);
+  const isKnown = mesh === undefined && config.stored.length === 0 && existsSync(join(folder, 'observer.json'));
+  return isKnown ? [folder] : [];
 }
 
 async function hear(call: Call, folders: readonly string[], signal: AbortSignal): Promise<PeerList | undefined> {

@@ -55,7 +55,7 @@ export class Interrupted extends Error {
 
 export function handleInterrupts(
   call: Call,
-  options: { isLocal: () => boolean; onExit: 'detach' | 'cancel' | undefined },
+  options: { readonly isLocal: boolean; readonly onExit: 'detach' | 'cancel' | undefined },
 ): InterruptHandle {
   const controller = new AbortController();
   let decided: Interruption | undefined;
@@ -64,10 +64,7 @@ export function handleInterrupts(
   const { screen, world } = call;
   const rules = {
     isTerminal: world.stderr.isTerminal,
-    get isLocal() {
-      return options.isLocal();
-    },
-    onExit: options.onExit,
+    ...options,
     onFirst: () => void screen.sayNow(`${back}   again to cancel the job`),
     onAction: (what: Interruption) => {
       decided = what;

@@ -21,7 +21,7 @@ export async function followJob(call: Call, config: Config, mesh: Mesh, view: Jo
       `it was not submitted from here; its results: skein outputs get ${shortId(view.jobId)} --output-dir DIR`,
     );
   }
-  const interrupts = handleInterrupts(call, { isLocal: () => mesh.isLocal, onExit: config.job.onExit });
+  const interrupts = handleInterrupts(call, { isLocal: mesh.isLocal, onExit: config.job.onExit });
   try {
     return await accompany({
       call,

@@ -1,6 +1,6 @@
 // When an import or an open failed in the script for something that is here, the last line names it and the fix.
 import { basename, dirname, join, resolve } from 'node:path';
-import { statOf } from '../upload/arguments.ts';
+import { statOf } from '../upload/stat.ts';
 
 const PATTERNS: readonly { readonly pattern: RegExp; readonly kind: 'python' | 'package' | 'path' }[] = [
   { pattern: /ModuleNotFoundError: No module named '([\w.]+)'/g, kind: 'python' },

@@ -1,11 +1,12 @@
 // Which arguments name something here, what comes along for them, and how they read in the work folder.
 // An argument is looked at whole, and after `--x=`; all that names nothing here passes untouched.
-import { accessSync, constants, type Stats, statSync } from 'node:fs';
+import { accessSync, constants, type Stats } from 'node:fs';
 import { dirname, isAbsolute, resolve } from 'node:path';
 import { SkeinError } from '../../../protocol/errors.ts';
 import type { Collection } from './collect.ts';
 import { takeFolder, unreadable } from './folder.ts';
 import type { PathMap } from './paths.ts';
+import { statOf } from './stat.ts';
 
 export interface ArgumentContext {
   readonly paths: PathMap;
@@ -88,13 +89,4 @@ const looksLikePath = (path: string): boolean => path.includes('/') && !path.inc
 /** Only what could not be found there under its own name reads otherwise. */
 export function rewritten(path: string, workPath: string): string {
   return isAbsolute(path) || path.split('/').includes('..') ? workPath : path;
-}
-
-export function statOf(path: string): Stats | undefined {
-  try {
-    return statSync(path, { throwIfNoEntry: false });
-  } catch {
-    // A name that no file can have (too long, through a file, no permission on the way): it names nothing here.
-    return undefined;
-  }
 }

@@ -5,13 +5,14 @@ import type { InputFile, ItemEntry, JobSpec } from '../../../protocol/api/jobspe
 import { fill, holdsPlaceholder } from '../../../protocol/api/placeholders.ts';
 import { SkeinError } from '../../../protocol/errors.ts';
 import type { JobSettings } from '../../config/settings.ts';
-import { type ArgumentContext, refuseWholeDisk, rewritten, statOf, takeArgument } from './arguments.ts';
+import { type ArgumentContext, refuseWholeDisk, rewritten, takeArgument } from './arguments.ts';
 import { Collection, type Taken, toInputFile } from './collect.ts';
 import { takeFolder } from './folder.ts';
 import { eachOf, type Hashed, hashBytes, hashFile, type Source } from './hash.ts';
 import type { Item } from './items.ts';
 import { isSafePath, type PathMap } from './paths.ts';
 import { findScript, interpreterFor, isRuntimeKind, languageOf, type Script } from './script.ts';
+import { statOf } from './stat.ts';
 
 export interface PlanRequest {
   readonly script: string;

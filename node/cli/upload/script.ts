@@ -3,7 +3,7 @@ import { closeSync, openSync, readSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import { scriptArgv } from '../../runtime/interpreter.ts';
 import { ScriptError } from '../exit-codes.ts';
-import { statOf } from './arguments.ts';
+import { statOf } from './stat.ts';
 
 export type Script =
   | {

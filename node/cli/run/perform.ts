@@ -1,0 +1,138 @@
+// Runs what was asked: files looked at while the mesh is reached, what it lacks sent, the job submitted and accompanied.
+import type { Config } from '../../config/config.ts';
+import type { Connection } from '../../config/connection.ts';
+import { formatSize } from '../../config/units.ts';
+import { type Call, flag, isSet } from '../call.ts';
+import { confirm } from '../confirm.ts';
+import { EXIT } from '../exit-codes.ts';
+import { connect, type Mesh } from '../mesh.ts';
+import { noteJob } from '../own-jobs.ts';
+import { shortId } from '../selector.ts';
+import type { Plan } from '../upload/plan.ts';
+import { type Sending, send } from '../upload/send.ts';
+import { accompany, handleInterrupts, type InterruptHandle, newKey } from './accompany.ts';
+import type { FileRequest } from './job-file.ts';
+import { prepare, takesItems } from './prepare.ts';
+import { missesStdin, stdinKind } from './stdin.ts';
+
+/** Answers the exit code. */
+export async function perform(
+  call: Call,
+  config: Config,
+  request: FileRequest,
+  connection: Connection,
+): Promise<number> {
+  const isLocal = connection.kind === 'local';
+  const interrupts = handleInterrupts(call, { isLocal, onExit: config.job.onExit });
+  let dispose: (() => void) | undefined;
+  try {
+    const connecting = connect(call, connection);
+    // Awaited below; until then a failure must not count as unhandled.
+    connecting.catch(() => undefined);
+    const { plan, stdin } = await prepare(call, config, request, { isLocal, signal: interrupts.signal });
+    dispose = stdin?.dispose;
+    for (const note of plan.notes) await call.screen.say(note);
+    const mesh = await connecting;
+    if (stdin === undefined && !takesItems(request) && missesStdin(stdinKind(), request.script)) {
+      await call.screen.say('the script gets no standard input; add --stdin to send what is piped in');
+    }
+    return await submit(call, config, plan, { mesh, interrupts });
+  } catch (error) {
+    if (!interrupts.signal.aborted) throw error;
+    await call.screen.sayNow('nothing was submitted');
+    return EXIT.detached;
+  } finally {
+    dispose?.();
+    interrupts.stop();
+  }
+}
+
+async function submit(
+  call: Call,
+  config: Config,
+  plan: Plan,
+  { mesh, interrupts }: { readonly mesh: Mesh; readonly interrupts: InterruptHandle },
+): Promise<number> {
+  const { screen, world } = call;
+  const sent = await upload(call, plan, mesh, interrupts);
+  const key = flag(call, 'idempotencyKey') ?? newKey(call);
+  const { jobId, waiting } = await mesh.client.submit(plan.spec, key, interrupts.signal);
+  await noteJob(jobId, world.surroundings);
+  if (isSet(call, 'detach')) return detached(call, jobId);
+  await screen.say(firstLine(jobId, plan, sent));
+  if (waiting !== null) await screen.say(`${shortId(jobId)} waits: ${waiting.sentence}`);
+  return accompany({
+    call,
+    jobs: mesh.client,
+    jobId,
+    spec: plan.spec,
+    taskCount: plan.taskCount,
+    isLocal: mesh.isLocal,
+    outputDir: config.job.fetch === false ? undefined : plan.spec.origin?.outputDir,
+    overwrite: config.job.overwrite ?? false,
+    folder: plan.spec.origin?.folder ?? world.surroundings.cwd,
+    follow: isSet(call, 'follow'),
+    onExit: config.job.onExit,
+    progress: config.job.progress ?? 'auto',
+    interrupts,
+  });
+}
+
+async function upload(call: Call, plan: Plan, { client }: Mesh, interrupts: InterruptHandle): Promise<Sending> {
+  const { screen, world } = call;
+  const startedAt = world.clock.monotonic();
+  let toldAt = startedAt;
+  const sent = await send(plan.uploads, client, {
+    signal: interrupts.signal,
+    confirm: (question) => confirm(question, call),
+    onProgress: (bytes, of) => {
+      const now = world.clock.monotonic();
+      const line = `uploading ${formatSize(bytes)} of ${formatSize(of.bytes)}`;
+      if (screen.isLive) void screen.area([` ${line}`]);
+      else if (now - toldAt > 30_000) {
+        toldAt = now;
+        void screen.say(line);
+      }
+    },
+  });
+  await screen.area([]);
+  return sent;
+}
+
+/** `j-7kqm2w  python3 (.venv)  input.json 1.2 MB`. */
+function firstLine(jobId: string, plan: Plan, sent: Sending): string {
+  const { virtualEnv } = plan.spec;
+  const venv = virtualEnv === undefined ? '' : ` (${virtualEnv.split('/').at(-1)})`;
+  const parts = [
+    shortId(jobId),
+    plan.taskCount > 1 ? `${plan.taskCount} tasks` : '',
+    plan.starter + venv,
+    whatGoes(plan, sent),
+  ];
+  return parts.filter((part) => part !== '').join('  ');
+}
+
+function whatGoes(plan: Plan, sent: Sending): string {
+  const files = plan.taken.filter((each) => each.kind === 'file' && each.path !== plan.spec.script?.path);
+  const [only] = files;
+  if (only?.kind === 'file' && files.length === 1) return `${only.path} ${formatSize(only.sizeBytes)}`;
+  if (files.length === 0) return '';
+  const total = files.reduce((sum, each) => sum + (each.kind === 'file' ? each.sizeBytes : 0), 0);
+  const there = sent.known > 0 ? `, ${sent.known} already there` : '';
+  return `${files.length} files ${formatSize(total)}${there}`;
+}
+
+async function detached(call: Call, jobId: string): Promise<number> {
+  const { screen, flags } = call;
+  if (flags.json === true) {
+    await screen.answer(JSON.stringify({ schema: 'skein.submitted/1', jobId }));
+  } else if (flags.quiet === true) {
+    await screen.answer(jobId);
+  } else {
+    await screen.answer(jobId);
+    await screen.say(
+      `logs: skein logs -f ${shortId(jobId)}   stop: skein cancel ${shortId(jobId)}   back: skein attach ${shortId(jobId)}`,
+    );
+  }
+  return 0;
+}
