@@ -10,6 +10,7 @@ import { workMethods } from '../protocol/wire/work.ts';
 import { ensureAdminKey } from './admin-key.ts';
 import type { ReplicatedLog } from './consensus/log.ts';
 import type { Core } from './core.ts';
+import { saveKept } from './data-folder.ts';
 import type { BeatStatus } from './gossip/gossip.ts';
 import { housekeeping } from './leader/housekeeping.ts';
 import { Intake } from './leader/intake.ts';
@@ -161,10 +162,13 @@ export class GatewayPart {
     return this.#door !== undefined && this.#door.idleMs() < quietMs;
   }
 
+  /** On a loopback mesh whose port nobody asked for, the first ticket opens the mesh to other machines. */
   async #ticketAddresses(): ReturnType<Mesh['ticketAddresses']> {
-    const { transport, options } = this.#core;
+    const { transport, options, kept, storage } = this.#core;
     const notes: string[] = [];
     if (!options.listen.explicit && transport.addresses().every(isLoopback)) {
+      const opened = await transport.listenToo('/ip4/0.0.0.0/tcp/0');
+      await saveKept(storage, { ...kept, listen: [...kept.listen, opened] });
       notes.push('the mesh port is now open on all addresses of this machine, for members and ticket holders only');
     }
     const addresses = [...transport.addresses()];

@@ -5,6 +5,7 @@ import { surroundings } from './config/folders.ts';
 import { removeNodeEntry, writeNodeEntry } from './config/nodes.ts';
 import type { Core } from './core.ts';
 import type { GatewayPart } from './gateway-part.ts';
+import { writeObserverNote } from './observer-note.ts';
 import type { WorkerPart } from './worker-part.ts';
 
 /** One Ctrl-C reaches a node and its launcher, which passes it on: that is one signal, not two. */
@@ -12,6 +13,7 @@ const SAME_SIGNAL_MS = 200;
 const LAUNCHER_LOOK_MS = 500;
 const IDLE_MS = 60_000;
 const IDLE_LOOK_MS = 1_000;
+const NOTE_EVERY_MS = 2_000;
 const READY_POLL_MS = 20;
 const READY_LIMIT_MS = 20_000;
 
@@ -50,6 +52,7 @@ export class NodeEnd {
       const entry = { url, dataFolder, pid: process.pid, meshId, meshName, name: kept.name };
       this.#entry = await writeNodeEntry(entry, surroundings());
     }
+    await this.#noteForObservers();
     const where = url === null ? '' : `  ${url}`;
     const lease = worker !== undefined && worker.worker.leaseLeftMs === 0 ? '  (no gateway answers yet)' : '';
     out.info({ url, pid: process.pid }, 'ready');
@@ -73,6 +76,26 @@ export class NodeEnd {
     };
     writeSync(readyFd, `${JSON.stringify(ready)}\n`);
     closeSync(readyFd);
+  }
+
+  /** What `skein peers` on this machine needs to join the gossip; kept current while this node runs. */
+  async #noteForObservers(): Promise<void> {
+    const { clock, options, members, transport, out } = this.#core;
+    let written = '';
+    const write = async (): Promise<void> => {
+      const list = members.current();
+      const gateways = list.gateways.flatMap((gateway) => gateway.addresses);
+      const note = { list, addresses: [...new Set([...transport.addresses(), ...gateways])] };
+      const text = JSON.stringify(note);
+      if (text === written) return;
+      await writeObserverNote(options.dataFolder, note);
+      written = text;
+    };
+    await write();
+    const again = (): void => {
+      write().catch((error: unknown) => out.debug({ err: error }, 'the note for observers could not be written'));
+    };
+    clock.every(NOTE_EVERY_MS, again, this.#watching.signal);
   }
 
   /** Resolves with the exit code. */

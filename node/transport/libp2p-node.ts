@@ -3,7 +3,7 @@
 import { type GossipSub, gossipsub } from '@libp2p/gossipsub';
 import { identify } from '@libp2p/identify';
 import type { Connection, Ed25519PrivateKey, Libp2p, PeerId as Libp2pPeerId } from '@libp2p/interface';
-import type { Registrar } from '@libp2p/interface-internal';
+import type { Registrar, TransportManager } from '@libp2p/interface-internal';
 import { type KadDHT, kadDHT } from '@libp2p/kad-dht';
 import { noise } from '@libp2p/noise';
 import { type Ping, ping } from '@libp2p/ping';
@@ -31,7 +31,7 @@ export type Services = {
   readonly gossip: GossipSub;
   readonly dht: KadDHT;
   /** libp2p hands its registrar to services alone; the gate needs it to refuse strangers on others' protocols. */
-  readonly gate: { readonly registrar: Registrar };
+  readonly gate: { readonly registrar: Registrar; readonly transportManager: TransportManager };
 };
 export type Node = Libp2p<Services>;
 
@@ -100,7 +100,7 @@ export function makeNode(parts: NodeParts, connections: () => readonly Connectio
         clientMode: dialOutOnly,
         allowQueryWithZeroPeers: true,
       }),
-      gate: ({ registrar }) => ({ registrar }),
+      gate: ({ registrar, transportManager }) => ({ registrar, transportManager }),
     },
   });
 }

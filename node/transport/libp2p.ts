@@ -129,6 +129,20 @@ export class Libp2pTransport implements Transport {
     this.#parts.clock.every(sweepMs, () => this.#sweep(), this.#stopping.signal);
   }
 
+  /** Listens on one more multiaddr, beside the others. @returns it with the port it got. Fails with `port-in-use`. */
+  async listenToo(address: string): Promise<string> {
+    const known = new Set(this.addresses());
+    try {
+      await this.#running().services.gate.transportManager.listen([multiaddr(address)]);
+    } catch (cause) {
+      throw new SkeinError('port-in-use', `${address} cannot be listened on`, { cause });
+    }
+    const port = this.addresses()
+      .find((each) => !known.has(each))
+      ?.match(/\/tcp\/(\d+)/)?.[1];
+    return port === undefined ? address : address.replace(/\/tcp\/0$/, `/tcp/${port}`);
+  }
+
   async stop(): Promise<void> {
     this.#stopping.abort();
     const node = this.#node;
