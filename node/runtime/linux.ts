@@ -6,6 +6,7 @@ import type { Platform, Tree, TreeLook } from './platform.ts';
 import { sendSignal } from './signal.ts';
 
 const NAMESPACE = ['--pid', '--fork', '--kill-child=SIGKILL', '--mount-proc', '--propagation', 'slave'];
+// The price of rights without root: in there files of other users show as nobody's, and sudo does not work.
 const AS_USER = ['--user', '--map-current-user'];
 const PROBE_DEADLINE_MS = 5000;
 

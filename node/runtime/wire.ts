@@ -66,7 +66,8 @@ export class LineReader {
   #rest = '';
 
   push(chunk: string): readonly string[] {
-    const lines = (this.#rest + chunk).split('\n');
+    // A long line comes in many chunks: searching all of it again with each would be quadratic.
+    const lines = chunk.includes('\n') ? (this.#rest + chunk).split('\n') : [this.#rest + chunk];
     this.#rest = lines.pop() ?? '';
     if (this.#rest.length > LINE_LIMIT) throw new Error(`a line of more than ${LINE_LIMIT} characters`);
     return lines;
