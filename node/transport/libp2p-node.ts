@@ -2,7 +2,7 @@
 // beside it where the default would have bitten.
 import { type GossipSub, gossipsub } from '@libp2p/gossipsub';
 import { identify } from '@libp2p/identify';
-import type { Connection, Ed25519PrivateKey, Libp2p, PeerId as Libp2pPeerId } from '@libp2p/interface';
+import type { Connection, Ed25519PrivateKey, Libp2p, PeerId as Libp2pPeerId, Stream } from '@libp2p/interface';
 import type { Registrar, TransportManager } from '@libp2p/interface-internal';
 import { type KadDHT, kadDHT } from '@libp2p/kad-dht';
 import { noise } from '@libp2p/noise';
@@ -121,17 +121,26 @@ export async function startNode(node: Node, listen: readonly string[]): Promise<
 
 /**
  * Refuses strangers on every protocol that is not ours to judge per request: gossip, DHT and ping. Only identify stays open.
- * (Registered middleware is no way to do it: libp2p appends to that array on every stream, connection.js.)
+ * A stranger's gossip stream waits unread and is served once the member list names it, as gossipsub never opens a second
+ * one over the same connection. (Registered middleware is no way to do it: libp2p appends to that array on every stream.)
+ * @returns what to call when the member list may have changed
  */
-export async function closeToStrangers(node: Node, gate: Gate): Promise<void> {
+export async function closeToStrangers(node: Node, gate: Gate): Promise<() => void> {
   const { registrar } = node.services.gate;
+  const waiting = new Map<Stream, () => void>();
   for (const protocol of registrar.getProtocols()) {
     if (protocol.startsWith('/ipfs/id/')) continue;
     const { handler, options } = registrar.getHandler(protocol);
     const guarded: typeof handler = (stream, connection) => {
-      if (gate.mayGossip(textOfPeer(connection.remotePeer))) return handler(stream, connection);
-      stream.abort(new Error('for members only'));
+      const isAdmitted = () => gate.mayGossip(textOfPeer(connection.remotePeer));
+      if (isAdmitted()) return handler(stream, connection);
+      if (!protocol.startsWith('/meshsub/')) return stream.abort(new Error('for members only'));
+      stream.addEventListener('close', () => waiting.delete(stream), { once: true });
+      waiting.set(stream, () => isAdmitted() && waiting.delete(stream) && handler(stream, connection));
     };
     await registrar.handle(protocol, guarded, { ...options, force: true });
   }
+  return () => {
+    for (const serveIfAdmitted of [...waiting.values()]) serveIfAdmitted();
+  };
 }

@@ -82,6 +82,8 @@ export class Libp2pTransport implements Transport {
   readonly #connectionListeners: ((peer: PeerId, up: boolean) => void)[] = [];
   readonly #stopping = new AbortController();
   #node: Node | undefined;
+  /** Serves the gossip streams of those who have become members. */
+  #serveAdmitted: () => void = () => {};
 
   constructor(parts: Libp2pTransportParts, options: Libp2pTransportOptions) {
     const { identity, admission, clock, random, log } = parts;
@@ -116,7 +118,7 @@ export class Libp2pTransport implements Transport {
     const node = await makeNode(parts, () => this.#node?.getConnections() ?? []);
     this.#listenTo(node);
     await startNode(node, this.#options.listen);
-    await closeToStrangers(node, this.#gate);
+    this.#serveAdmitted = await closeToStrangers(node, this.#gate);
     for (const channel of channels) {
       const serveStream = (stream: Stream, { remotePeer }: Connection) =>
         serve(stream, { from: textOfPeer(remotePeer), channel, dispatcher: this.#dispatcher, log: this.#parts.log });
@@ -349,6 +351,7 @@ export class Libp2pTransport implements Transport {
     for (const connection of this.#gate.overdue(connections)) connection.abort(new Error('no member of this mesh'));
     const peers = new Set([...this.#up, ...connections.map(({ remotePeer }) => textOfPeer(remotePeer))]);
     for (const peer of peers) this.#announce(peer);
+    this.#serveAdmitted();
   }
 }
 
