@@ -16,6 +16,8 @@ export async function runNode(options: NodeOptions, call: Call): Promise<number>
       ),
     patience.signal,
   );
+  // A node that is only starting need not start again: without a listener the signal would end it.
+  process.on('SIGHUP', () => undefined);
   try {
     const { startNode } = await import('../main.ts');
     const node = await startNode(options);

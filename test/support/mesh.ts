@@ -90,7 +90,7 @@ function kill(pid: number, signal: NodeJS.Signals): void {
 export class MeshNode {
   readonly name: string;
   readonly folder: string;
-  readonly #args: readonly string[];
+  readonly args: readonly string[];
   readonly #env: Readonly<Record<string, string>>;
   #child: ChildProcess | undefined;
   #exit: Promise<Exit> | undefined;
@@ -103,24 +103,30 @@ export class MeshNode {
   ) {
     this.name = name;
     this.folder = folder;
-    this.#args = args;
+    this.args = args;
     this.#env = env;
   }
 
   /** Starts, or starts again on the same folder. @throws with its words where it ends or says nothing for too long. */
-  async start(env: Readonly<Record<string, string>> = {}, args: readonly string[] = this.#args): Promise<Ready> {
-    const exit = this.launch(env, args);
-    const ready = await until(
-      `${this.name} is ready`,
-      async () => this.#ready ?? (await Promise.race([exit, undefined]))?.code?.toString(),
-      { withinMs: START_MS, seen: () => this.words() },
-    );
-    if (typeof ready === 'string') throw new Error(`${this.name} ended at its start with ${ready}:\n${this.words()}`);
-    return ready;
+  async start(env: Readonly<Record<string, string>> = {}, args: readonly string[] = this.args): Promise<Ready> {
+    this.launch(env, args);
+    if (!(await this.readyOrEnded())) throw new Error(`${this.name} ended at its start:\n${this.words()}`);
+    return this.ready;
+  }
+
+  /** @returns whether it is ready, which it may be no more. */
+  async readyOrEnded(): Promise<boolean> {
+    let ended = false;
+    void this.#exit?.then(() => {
+      ended = true;
+    });
+    const seen = (): string => this.words();
+    await until(`${this.name} is ready`, () => ended || this.#ready !== undefined, { withinMs: START_MS, seen });
+    return this.#ready !== undefined;
   }
 
   /** Starts without a wait for `ready`. Resolves when the process ends. */
-  launch(env: Readonly<Record<string, string>> = {}, args: readonly string[] = this.#args): Promise<Exit> {
+  launch(env: Readonly<Record<string, string>> = {}, args: readonly string[] = this.args): Promise<Exit> {
     this.#ready = undefined;
     this.#stderr = '';
     const child = spawn(process.execPath, [LAUNCHER, ...args, '--ready-fd', String(READY_FD)], {
@@ -217,11 +223,17 @@ export class Mesh implements AsyncDisposable {
   }
 
   /** The first node. */
-  async up({ roles = 'worker,gateway,voter', slots = 2, env = {} as Record<string, string> } = {}): Promise<MeshNode> {
+  async up(how: { roles?: string; slots?: number; env?: Record<string, string> } = {}): Promise<MeshNode> {
+    const node = await this.upLater(how);
+    await node.start(how.env);
+    return node;
+  }
+
+  /** The first node, not started. */
+  async upLater({ roles = 'worker,gateway,voter', slots = 2 } = {}): Promise<MeshNode> {
     this.#httpPort = await freePort();
     const addresses = ['--http', `127.0.0.1:${this.#httpPort}`, '--listen', `127.0.0.1:${await freePort()}`];
     this.#gateway = this.#node('gw', ['up', ...addresses, '--roles', roles, '--slots', String(slots)]);
-    await this.#gateway.start(env);
     return this.#gateway;
   }
 
