@@ -1,27 +1,22 @@
 // The jobs that this user submitted from this machine: what `@last` means, and which jobs may say where their results
 // go. A job that another person submitted must not choose a folder here.
-import { appendFile, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { appendFile, mkdir, readFile, rename, stat, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { SkeinError } from '../../protocol/errors.ts';
 import { type Surroundings, stateFolder } from '../config/folders.ts';
 
 const KEPT = 1000;
+/** Of about twice as many lines: then the older half goes. */
+const FILE_MAX_BYTES = 40_000;
 const fileOf = (from: Surroundings): string => join(stateFolder(from), 'jobs.list');
 
 export async function noteJob(jobId: string, from: Surroundings): Promise<void> {
   const file = fileOf(from);
   await mkdir(stateFolder(from), { recursive: true, mode: 0o700 });
   await appendFile(file, `${jobId}\n`, { mode: 0o600 });
-  const jobs = await ownJobs(from);
-  if (jobs.length < 2 * KEPT) return;
-  await writeFile(
-    `${file}.${process.pid}`,
-    jobs
-      .slice(-KEPT)
-      .map((each) => `${each}\n`)
-      .join(''),
-    { mode: 0o600 },
-  );
+  if ((await stat(file)).size < FILE_MAX_BYTES) return;
+  const kept = (await ownJobs(from)).slice(-KEPT).map((each) => `${each}\n`);
+  await writeFile(`${file}.${process.pid}`, kept.join(''), { mode: 0o600 });
   await rename(`${file}.${process.pid}`, file);
 }
 

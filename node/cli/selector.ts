@@ -51,3 +51,13 @@ export function oneTask(selected: Selected): number | undefined {
 
 /** A job's id as people are shown it. The whole is 80 random bits; the first 30 tell a user's jobs apart. */
 export const shortId = (jobId: string): string => jobId.slice(0, 8);
+
+/** A command for the user to type: `skein attach j-7kqm2w`, with the mesh where this call named one. */
+export function skeinCommand(
+  { flags }: { readonly flags: Readonly<Record<string, unknown>> },
+  verb: string,
+  jobId: string,
+): string {
+  const mesh = typeof flags.mesh === 'string' ? ` --mesh ${flags.mesh}` : '';
+  return `skein${mesh} ${verb} ${shortId(jobId)}`;
+}

@@ -19,7 +19,8 @@ export function progressArea({ view, jobName, elapsedMs, columns }: ProgressStat
   const done = completed + failed + cancelled;
   const head = ` ${bar(done, total)}  ${counts(view)}    ${formatDuration(elapsedMs)}${left(done, total, elapsedMs)}`;
   const failures = view.failures.slice(-FAILURES_SHOWN).map((failure) => ` ✗ ${failureLine(view, failure, jobName)}`);
-  const waiting = view.tasks.running === 0 && view.waiting !== null ? [` … ${printable(view.waiting.sentence)}`] : [];
+  const why = whyWaiting(view);
+  const waiting = why === undefined ? [] : [` … ${why}`];
   return [head, ...failures, ...waiting].map((line) => shorten(line, columns - 1));
 }
 
@@ -29,8 +30,13 @@ export function plainProgress(view: JobView): string {
   if (failed > 0) parts.push(`${failed} failed`);
   if (cancelled > 0) parts.push(`${cancelled} cancelled`);
   parts.push(`${running} running`, `${queued} queued`);
-  const why = running === 0 && queued > 0 && view.waiting !== null ? `: ${printable(view.waiting.sentence)}` : '';
-  return parts.join(', ') + why;
+  const why = whyWaiting(view);
+  return parts.join(', ') + (why === undefined ? '' : `: ${why}`);
+}
+
+function whyWaiting({ tasks, waiting }: JobView): string | undefined {
+  const waits = tasks.running === 0 && tasks.queued > 0 && waiting !== null && waiting.verdict !== 'running';
+  return waits ? printable(waiting.sentence) : undefined;
 }
 
 function counts({ tasks }: JobView): string {

@@ -13,7 +13,7 @@ import { ReaderGone } from '../output/sink.ts';
 import { type FetchedFile, Fetcher } from '../outputs/fetch.ts';
 import { type JobFiles, jobFiles } from '../outputs/job-files.ts';
 import { writtenRecord } from '../outputs/record.ts';
-import { shortId } from '../selector.ts';
+import { shortId, skeinCommand } from '../selector.ts';
 import { BatchDisplay } from './batch-display.ts';
 import { followBatch } from './follow-batch.ts';
 import { followTask, replacedSentence } from './follow-task.ts';
@@ -77,7 +77,7 @@ export function handleInterrupts(
     signal: controller.signal,
     decided: () => decided,
     following: (jobId, cancelJob) => {
-      back = `back: skein attach ${shortId(jobId)}   stop: skein cancel ${shortId(jobId)}`;
+      back = `back: ${skeinCommand(call, 'attach', jobId)}   stop: ${skeinCommand(call, 'cancel', jobId)}`;
       cancel = cancelJob;
       interrupts.submitted();
     },
@@ -110,7 +110,7 @@ async function unfinished(error: unknown, company: Company): Promise<number> {
   if (error instanceof ReaderGone) return EXIT.stdoutClosed;
   switch (interrupts.decided()) {
     case 'detach':
-      await call.screen.sayNow(`detached, the job goes on   back: skein attach ${shortId(jobId)}`);
+      await call.screen.sayNow(`detached, the job goes on   back: ${skeinCommand(call, 'attach', jobId)}`);
       return EXIT.detached;
     case 'cancel':
     case 'kill':
@@ -118,7 +118,7 @@ async function unfinished(error: unknown, company: Company): Promise<number> {
     default:
   }
   if (error instanceof SkeinError && LOST_LINK.has(error.code)) {
-    await call.screen.fail(`${error.message}; the job goes on   back: skein attach ${shortId(jobId)}`);
+    await call.screen.fail(`${error.message}; the job goes on   back: ${skeinCommand(call, 'attach', jobId)}`);
     return EXIT.stillGoing;
   }
   throw error;
@@ -252,7 +252,7 @@ async function finish(
   if (missing !== undefined) await screen.sayNow(missing);
   if (!said.whole) {
     await screen.fail(
-      `the output of a new attempt differs from what was passed on before; skein logs ${shortId(jobId)} has the whole`,
+      `the output of a new attempt differs from what was passed on before; ${skeinCommand(call, 'logs', jobId)} has the whole`,
     );
   }
   if (call.flags.json === true) await screen.answer(JSON.stringify(document({ ...view, exit }, fetched, outputDir)));
@@ -273,13 +273,13 @@ function summary(company: Company, view: JobView, fetched: readonly FetchedFile[
       ...(failed > 0 ? [`${failed} failed`] : []),
       ...(cancelled > 0 ? [`${cancelled} cancelled`] : []),
     ];
-    const where = company.outputDir === undefined ? '' : `  outputs in ${shownFolder(company)}`;
-    const again = failed + cancelled > 0 ? `   skein retry ${shortId(view.jobId)}` : '';
+    const where = company.outputDir === undefined ? '' : `  outputs in ${shown(company.outputDir, company.call)}/`;
+    const again = failed + cancelled > 0 ? `   ${skeinCommand(company.call, 'retry', view.jobId)}` : '';
     return `${counts.join(', ')}${took}${where}${again}`;
   }
-  const wrote = wroteWhat(fetched);
+  const wrote = wroteWhat(company, fetched);
   const code = view.exit?.code ?? EXIT.failed;
-  if (view.exit?.source === 'skein') return `${whySkein(view)}${took}, exit ${code}${wrote}`;
+  if (view.exit?.source === 'skein') return `${whySkein(view)}; exit ${code}${took.replace(' in ', ' after ')}${wrote}`;
   const signal = view.exit?.signal ?? null;
   return `${code === 0 ? 'done' : signal === null ? 'failed' : `killed by ${signal}`}${took}, exit ${code}${wrote}`;
 }
@@ -287,20 +287,25 @@ function summary(company: Company, view: JobView, fetched: readonly FetchedFile[
 /** The script gave no exit code: the reason is skein's, as the mesh has it. */
 function whySkein(view: JobView): string {
   if (view.exit?.reason === 'output-differs') return 'not all of the output was passed on';
-  return view.failures[0]?.reason ?? (view.state === 'cancelled' ? 'cancelled' : (view.exit?.reason ?? 'failed'));
+  const sentence = view.failures[0]?.reason.replace(/\.$/, '');
+  return lowerFirst(sentence) ?? (view.state === 'cancelled' ? 'cancelled' : (view.exit?.reason ?? 'failed'));
 }
 
-function wroteWhat(fetched: readonly FetchedFile[]): string {
+const lowerFirst = (text: string | undefined): string | undefined =>
+  text === undefined ? undefined : text.charAt(0).toLowerCase() + text.slice(1);
+
+function wroteWhat({ call }: Company, fetched: readonly FetchedFile[]): string {
   const written = fetched.filter(({ placed }) => placed.kind !== 'refused');
   const [first] = written;
   if (first === undefined) return '';
-  if (written.length === 1) return `, wrote ${first.path} ${formatSize(first.bytes)}`;
+  if (written.length === 1) return `, wrote ${shown(first.placed.path, call)} ${formatSize(first.bytes)}`;
   return `, wrote ${written.length} files ${formatSize(written.reduce((sum, file) => sum + file.bytes, 0))}`;
 }
 
-function shownFolder({ outputDir = '', call }: Company): string {
+/** As a person here would name it. */
+function shown(path: string, call: Call): string {
   const { cwd } = call.world.surroundings;
-  return outputDir.startsWith(`${cwd}/`) ? `.${outputDir.slice(cwd.length)}/` : outputDir;
+  return path.startsWith(`${cwd}/`) ? path.slice(cwd.length + 1) : path;
 }
 
 /** The job's view with what is known here: where its files lie, and that the output was cut. */

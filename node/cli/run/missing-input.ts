@@ -1,11 +1,13 @@
 // When an import or an open failed in the script for something that is here, the last line names it and the fix.
-import { basename, dirname, join, resolve } from 'node:path';
+import { basename, dirname, join, normalize, resolve } from 'node:path';
 import { statOf } from '../upload/stat.ts';
 
-const PATTERNS: readonly { readonly pattern: RegExp; readonly kind: 'python' | 'package' | 'path' }[] = [
+type Kind = 'python' | 'package' | 'module' | 'path';
+
+const PATTERNS: readonly { readonly pattern: RegExp; readonly kind: Kind }[] = [
   { pattern: /ModuleNotFoundError: No module named '([\w.]+)'/g, kind: 'python' },
   { pattern: /Cannot find package '([^'\n]+)' imported from/g, kind: 'package' },
-  { pattern: /Cannot find module '([^'\n]+)'/g, kind: 'path' },
+  { pattern: /Cannot find module '([^'\n]+)'/g, kind: 'module' },
   { pattern: /FileNotFoundError: .*No such file or directory: '([^'\n]+)'/g, kind: 'path' },
   { pattern: /ENOENT: no such file or directory, \w+ '([^'\n]+)'/g, kind: 'path' },
   { pattern: /(?:^|\s)'?([^\s:']+)'?: No such file or directory/gm, kind: 'path' },
@@ -29,31 +31,34 @@ const isHere = (path: string, cwd: string): boolean =>
   path !== '' && path !== '.' && statOf(resolve(cwd, path)) !== undefined;
 
 /** The paths here that the failing name may mean. */
-function candidates(name: string, kind: 'python' | 'package' | 'path', folder: string): readonly string[] {
-  if (kind === 'python') {
-    const top = name.split('.', 1)[0] ?? name;
-    return [
-      join(folder, `${name.replaceAll('.', '/')}.py`),
-      join(folder, name.replaceAll('.', '/')),
-      join(folder, top),
-      join(folder, `${top}.py`),
-    ];
+function candidates(name: string, kind: Kind, folder: string): readonly string[] {
+  const packages = [join(folder, 'node_modules'), 'node_modules'];
+  switch (kind) {
+    case 'python':
+      return pythonPlaces(name, folder);
+    case 'package':
+      return packages;
+    case 'module':
+      // A bare name is a package, anything else a path that may lack its ending.
+      return /^(@[\w.-]+\/)?\w[\w.-]*$/.test(name)
+        ? packages
+        : belowWork(name, folder).flatMap((path) => [path, `${path}.js`, `${path}.json`]);
+    case 'path':
+      return belowWork(name, folder);
   }
-  const isPackage = kind === 'package' || /^(@[\w.-]+\/)?[\w][\w.-]*$/.test(name);
-  const packages = isPackage ? [join(folder, 'node_modules'), 'node_modules'].filter((path) => path !== name) : [];
-  if (kind === 'package') return packages;
-  return [...belowWork(name, folder), ...packages];
+}
+
+function pythonPlaces(name: string, folder: string): readonly string[] {
+  const path = name.replaceAll('.', '/');
+  const top = name.split('.', 1)[0] ?? name;
+  return [`${path}.py`, path, top, `${top}.py`].map((each) => join(folder, each));
 }
 
 /** A path as the script saw it: relative as it is; absolute, what follows the work folder, else itself. */
 function belowWork(path: string, folder: string): readonly string[] {
-  if (!path.startsWith('/')) return [path, join(folder, path)];
+  if (!path.startsWith('/')) return [normalize(path), join(folder, path)];
   const parts = path.split('/');
   const relatives = parts.flatMap((part, at) => (part === 'work' ? [parts.slice(at + 1).join('/')] : []));
   const outside = /\/_skein\/root(\/.+)$/.exec(path)?.[1];
-  return [
-    ...(outside === undefined ? [] : [outside]),
-    ...relatives.flatMap((each) => [each, `${each}.js`, `${each}.json`]),
-    path,
-  ].filter((each) => basename(each) !== '');
+  return [...(outside === undefined ? [] : [outside]), ...relatives, path].filter((each) => basename(each) !== '');
 }

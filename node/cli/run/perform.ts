@@ -7,7 +7,7 @@ import { confirm } from '../confirm.ts';
 import { EXIT } from '../exit-codes.ts';
 import { connect, type Mesh } from '../mesh.ts';
 import { noteJob } from '../own-jobs.ts';
-import { shortId } from '../selector.ts';
+import { shortId, skeinCommand } from '../selector.ts';
 import type { Plan } from '../upload/plan.ts';
 import { type Sending, send } from '../upload/send.ts';
 import { accompany, handleInterrupts, type InterruptHandle, newKey } from './accompany.ts';
@@ -58,9 +58,9 @@ async function submit(
   const key = flag(call, 'idempotencyKey') ?? newKey(call);
   const { jobId, waiting } = await mesh.client.submit(plan.spec, key, interrupts.signal);
   await noteJob(jobId, world.surroundings);
-  if (isSet(call, 'detach')) return detached(call, jobId);
-  await screen.say(firstLine(jobId, plan, sent));
+  if (!isSet(call, 'detach')) await screen.say(firstLine(jobId, plan, sent));
   if (waiting !== null) await screen.say(`${shortId(jobId)} waits: ${waiting.sentence}`);
+  if (isSet(call, 'detach')) return detached(call, mesh, jobId);
   return accompany({
     call,
     jobs: mesh.client,
@@ -118,21 +118,15 @@ function whatGoes(plan: Plan, sent: Sending): string {
   if (only?.kind === 'file' && files.length === 1) return `${only.path} ${formatSize(only.sizeBytes)}`;
   if (files.length === 0) return '';
   const total = files.reduce((sum, each) => sum + (each.kind === 'file' ? each.sizeBytes : 0), 0);
-  const there = sent.known > 0 ? `, ${sent.known} already there` : '';
+  const known = Math.min(sent.known, files.length);
+  const there = known > 0 ? `, ${known} already there` : '';
   return `${files.length} files ${formatSize(total)}${there}`;
 }
 
-async function detached(call: Call, jobId: string): Promise<number> {
+async function detached(call: Call, mesh: Mesh, jobId: string): Promise<number> {
   const { screen, flags } = call;
-  if (flags.json === true) {
-    await screen.answer(JSON.stringify({ schema: 'skein.submitted/1', jobId }));
-  } else if (flags.quiet === true) {
-    await screen.answer(jobId);
-  } else {
-    await screen.answer(jobId);
-    await screen.say(
-      `logs: skein logs -f ${shortId(jobId)}   stop: skein cancel ${shortId(jobId)}   back: skein attach ${shortId(jobId)}`,
-    );
-  }
+  await screen.answer(flags.json === true ? JSON.stringify(await mesh.client.job(jobId)) : jobId);
+  const [logs, stop, back] = ['logs -f', 'cancel', 'attach'].map((verb) => skeinCommand(call, verb, jobId));
+  await screen.say(`logs: ${logs}   stop: ${stop}   back: ${back}`);
   return 0;
 }

@@ -73,10 +73,10 @@ export function outsideFolders(texts: Iterable<string>): readonly string[] {
   for (const text of texts) {
     const at = text.indexOf(`${OUTSIDE}/`);
     if (at < 0) continue;
+    const path = text.slice(at + OUTSIDE.length);
+    const placeholder = path.indexOf('{');
     // What follows a placeholder is not known yet; the folder before it is.
-    const path = (text.slice(at + OUTSIDE.length).split('{', 1)[0] ?? '/').replace(/\/+$/, '');
-    const folder =
-      text.includes('{') && text.indexOf('{') > at ? path.slice(0, path.lastIndexOf('/') + 1) : dirname(path);
+    const folder = placeholder < 0 ? dirname(path) : path.slice(0, path.lastIndexOf('/', placeholder));
     const clean = resolve('/', folder);
     if (clean !== '/') folders.add(clean);
   }

@@ -16,10 +16,10 @@ export function pythonImports(source: string): readonly PythonImport[] {
   for (const statement of statements(source)) {
     const plain = /^import\s+(.+)$/s.exec(statement);
     if (plain !== null) found.push(...plainImports(plain[1] ?? ''));
-    const from = /^from\s*(\.*)\s*([\w.]*)\s+import\s*\(?([^)]*)\)?/su.exec(statement);
+    const from = /^from\s*(\.*)\s*([\p{XIDC}.]*)\s+import\b\s*\(?([^)]*)\)?/su.exec(statement);
     if (from !== null) found.push(fromImport(from[1] ?? '', from[2] ?? '', from[3] ?? ''));
   }
-  for (const [, , module] of source.matchAll(/\b(?:import_module|__import__)\(\s*(['"])([\w.]+)\1/gu)) {
+  for (const [, , module] of source.matchAll(/\b(?:import_module|__import__)\(\s*(['"])([\p{XIDC}.]+)\1/gu)) {
     if (module !== undefined && !module.startsWith('.')) found.push({ level: 0, module, names: [] });
   }
   return found;
@@ -28,13 +28,13 @@ export function pythonImports(source: string): readonly PythonImport[] {
 function plainImports(list: string): PythonImport[] {
   return list
     .split(',')
-    .map((part) => /^\s*([\w.]+)/u.exec(part)?.[1] ?? '')
+    .map((part) => /^\s*([\p{XIDC}.]+)/u.exec(part)?.[1] ?? '')
     .filter((module) => module !== '')
     .map((module) => ({ level: 0, module, names: [] }));
 }
 
 function fromImport(dots: string, module: string, list: string): PythonImport {
-  const names = list.split(',').map((part) => /^\s*(\w+)/u.exec(part)?.[1] ?? '');
+  const names = list.split(',').map((part) => /^\s*(\p{XIDC}+)/u.exec(part)?.[1] ?? '');
   return { level: dots.length, module, names: names.filter((name) => name !== '') };
 }
 

@@ -53,7 +53,7 @@ export function findScript(script: string, runtime: string | undefined, cwd: str
     const found = chosen ?? interpreterFor(local, stats.mode);
     return { kind: 'file', local, mode: stats.mode & 0o777, sizeBytes: stats.size, interpreter: found, chosen };
   }
-  if (stats !== undefined && script.includes('/')) {
+  if (stats !== undefined && (script.includes('/') || script === '.' || script === '..')) {
     throw new ScriptError('file-unreadable', `${script} is no file`, 126, { fix: 'name a script, or a command' });
   }
   if (script === '' || isScriptName(script)) {
