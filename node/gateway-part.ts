@@ -10,7 +10,7 @@ import { workMethods } from '../protocol/wire/work.ts';
 import { ensureAdminKey } from './admin-key.ts';
 import type { ReplicatedLog } from './consensus/log.ts';
 import type { Core } from './core.ts';
-import { saveKept } from './data-folder.ts';
+import { type Kept, saveKept } from './data-folder.ts';
 import type { BeatStatus } from './gossip/gossip.ts';
 import { housekeeping } from './leader/housekeeping.ts';
 import { Intake } from './leader/intake.ts';
@@ -28,6 +28,7 @@ export class GatewayPart {
   readonly #log: ReplicatedLog;
   readonly #intake: Intake;
   readonly #tickets: OpenTickets;
+  #kept: Kept;
   #door: Gateway | undefined;
   #url: string | undefined;
   #pin: string | undefined;
@@ -42,6 +43,7 @@ export class GatewayPart {
   private constructor(core: Core, log: ReplicatedLog) {
     const { transport, blobs, clock, out, gossip, random, version } = core;
     this.#core = core;
+    this.#kept = core.kept;
     this.#log = log;
     const announce = gossip.announce.bind(gossip);
     this.leader = new Leader({ log, transport, blobs, clock, out, announce });
@@ -125,7 +127,8 @@ export class GatewayPart {
 
   /** Opens the HTTP door. Fails with `port-in-use` where a port was asked for. */
   async open(): Promise<void> {
-    const { options, kept, out, clock, version, random } = this.#core;
+    const { options, out, clock, version, random } = this.#core;
+    const kept = this.#kept;
     await ensureAdminKey({ log: this.#log, random, clock }, options.dataFolder, kept.name);
     const { tls: files, insecureHttp: insecure } = options;
     const certificate = await doorCertificate(options.dataFolder, { host: kept.httpHost, tls: files, insecure });
@@ -141,6 +144,7 @@ export class GatewayPart {
       try {
         this.#url = await door.listen();
         this.#door = door;
+        await this.#keep({ httpPort: Number(new URL(this.#url).port) });
         return;
       } catch (error) {
         await door.close();
@@ -148,6 +152,12 @@ export class GatewayPart {
         if (!taken || fixed || tried >= HTTP_PORTS_TRIED) throw error;
       }
     }
+  }
+
+  /** Where it is found now it shall be found after the next start. */
+  async #keep(change: Partial<Kept>): Promise<void> {
+    this.#kept = { ...this.#kept, ...change };
+    await saveKept(this.#core.storage, this.#kept);
   }
 
   /** With the certificate's pin where it is the gateway's own. */
@@ -164,11 +174,11 @@ export class GatewayPart {
 
   /** On a loopback mesh whose port nobody asked for, the first ticket opens the mesh to other machines. */
   async #ticketAddresses(): ReturnType<Mesh['ticketAddresses']> {
-    const { transport, options, kept, storage } = this.#core;
+    const { transport, options } = this.#core;
     const notes: string[] = [];
     if (!options.listen.explicit && transport.addresses().every(isLoopback)) {
       const opened = await transport.listenToo('/ip4/0.0.0.0/tcp/0');
-      await saveKept(storage, { ...kept, listen: [...kept.listen, opened] });
+      await this.#keep({ listen: [...this.#kept.listen, opened] });
       notes.push('the mesh port is now open on all addresses of this machine, for members and ticket holders only');
     }
     const addresses = [...transport.addresses()];

@@ -79,6 +79,7 @@ async function start(options: NodeOptions, started: (() => Promise<void>)[]): Pr
     out,
     meshId,
     ticket,
+    first: before === undefined,
   });
   started.push(() => transport.transport.stop());
   const machine = realMachine();
@@ -216,19 +217,27 @@ function keptFrom(
   before: Kept | undefined,
   { gateway, roles }: { readonly gateway: boolean; readonly roles: readonly Role[] },
 ): Omit<Kept, 'meshId'> {
-  const own = options.listen.explicit || (gateway && before === undefined);
-  const listen = own
-    ? [multiaddrOf(options.listen.host, options.embedded ? 0 : options.listen.port)]
-    : (before?.listen ?? []);
+  const { http } = options;
   return {
     name: options.nameExplicit ? options.name : (before?.name ?? options.name),
     roles,
     slots: options.slotsExplicit ? options.slots : (before?.slots ?? options.slots),
-    httpHost: options.http.explicit ? options.http.host : (before?.httpHost ?? options.http.host),
-    httpPort: options.http.explicit ? options.http.port : (before?.httpPort ?? null),
-    listen,
+    httpHost: http.explicit ? http.host : (before?.httpHost ?? http.host),
+    // Whoever asks for any port gets the same one again at the next start.
+    httpPort: http.explicit && http.port !== 0 ? http.port : (before?.httpPort ?? (http.explicit ? 0 : null)),
+    listen: listenOf(options, before, gateway),
     announce: options.announce.length > 0 ? options.announce.map(announced) : (before?.announce ?? []),
   };
+}
+
+function listenOf({ listen, embedded }: NodeOptions, before: Kept | undefined, gateway: boolean): readonly string[] {
+  // Nobody has to find the mesh `local` again: it never waits for a port.
+  if (embedded) return [multiaddrOf(listen.host, 0)];
+  const kept = before?.listen ?? [];
+  const again =
+    listen.port === 0 && kept.some((address) => address.startsWith(multiaddrOf(listen.host, 0).slice(0, -1)));
+  if (listen.explicit && !again) return [multiaddrOf(listen.host, listen.port)];
+  return before === undefined && gateway ? [multiaddrOf(listen.host, listen.port)] : kept;
 }
 
 function multiaddrOf(host: string, port: number): string {
@@ -257,19 +266,17 @@ interface TransportNeeds {
   readonly out: Core['out'];
   readonly meshId: MeshId;
   readonly ticket: Ticket | undefined;
+  /** This data folder's first start. */
+  readonly first: boolean;
 }
 
-/** A default port that is taken gives way to the next free one, once; a port that was asked for does not. */
+/** At the first start a default port that is taken gives way to the next free one; later others know it by that port. */
 async function startTransport(
   needs: TransportNeeds,
 ): Promise<{ transport: Libp2pTransport; kept: Pick<Kept, 'listen'> }> {
   const { options, wanted, identity, book, clock, random, out, meshId, ticket } = needs;
   if (ticket !== undefined) book.trust(ticket.peerIds);
-  const fixed =
-    options.listen.explicit ||
-    options.embedded ||
-    wanted.listen.length === 0 ||
-    loopbackPort(wanted.listen) !== options.listen.port;
+  const fixed = options.listen.explicit || options.embedded || wanted.listen.length === 0 || !needs.first;
   for (let tried = 0; ; tried++) {
     const listen = wanted.listen.map((address) => moved(address, tried));
     const transport = new Libp2pTransport(
@@ -288,7 +295,6 @@ async function startTransport(
 }
 
 const portOf = (address: string): number => Number(/\/tcp\/(\d+)/.exec(address)?.[1] ?? 0);
-const loopbackPort = (listen: readonly string[]): number => portOf(listen[0] ?? '');
 const moved = (address: string, by: number): string =>
   address.replace(/\/tcp\/(\d+)/, (_, port: string) => `/tcp/${port === '0' ? 0 : Number(port) + by}`);
 

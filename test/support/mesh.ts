@@ -24,6 +24,7 @@ export interface Ready {
   readonly peerId: string;
   readonly meshId: string;
   readonly meshName: string;
+  readonly name: string;
   readonly addresses: readonly string[];
 }
 
@@ -233,7 +234,7 @@ export class Mesh implements AsyncDisposable {
   async upLater({ roles = 'worker,gateway,voter', slots = 2 } = {}): Promise<MeshNode> {
     this.#httpPort = await freePort();
     const addresses = ['--http', `127.0.0.1:${this.#httpPort}`, '--listen', `127.0.0.1:${await freePort()}`];
-    this.#gateway = this.#node('gw', ['up', ...addresses, '--roles', roles, '--slots', String(slots)]);
+    this.#gateway = this.node('gw', ['up', ...addresses, '--roles', roles, '--slots', String(slots)]);
     return this.#gateway;
   }
 
@@ -242,18 +243,13 @@ export class Mesh implements AsyncDisposable {
     name: string,
     { slots = 2, args = [] as readonly string[], env = {} as Record<string, string> } = {},
   ): Promise<MeshNode> {
-    const node = this.#node(name, ['join', await this.ticket(), '--slots', String(slots), ...args]);
+    const node = this.node(name, ['join', await this.ticket(), '--slots', String(slots), ...args]);
     await node.start(env);
     return node;
   }
 
-  /** A node that is not started, for tests of how it fails. */
-  node(name: string, args: readonly string[]): MeshNode {
-    return this.#node(name, args);
-  }
-
-  #node(name: string, args: readonly string[]): MeshNode {
-    const folder = join(this.folder, name);
+  /** A node that is not started yet. */
+  node(name: string, args: readonly string[], folder = join(this.folder, name)): MeshNode {
     const env = {
       PATH: process.env.PATH ?? '/usr/bin:/bin',
       HOME: this.folder,
@@ -262,7 +258,11 @@ export class Mesh implements AsyncDisposable {
       NODE_COMPILE_CACHE: join(tmpdir(), 'skein-test-cache'),
     };
     mkdirSync(folder, { recursive: true });
-    const node = new MeshNode(folder, { name, args: [...args, '--name', name, '--data', folder], env });
+    const node = new MeshNode(folder, {
+      name,
+      args: [...args, ...(args.includes('--name') ? [] : ['--name', name]), '--data', folder],
+      env,
+    });
     this.nodes.push(node);
     return node;
   }
