@@ -11,7 +11,8 @@ import { parseArgs } from 'node:util';
 const HELP = `usage: npm run demo [-- --keep]
   --keep   leaves the mesh running afterwards and prints what to try
 `;
-const PACKAGE_MAX_BYTES = 3_000_000;
+const PACKAGE_MAX_BYTES = 1_000_000;
+const PACKAGE_FILES_MAX = 80;
 const PACKAGES_MAX = 240;
 const LIMIT_MS = 120_000;
 
@@ -146,18 +147,15 @@ function signal(pid: number, name: NodeJS.Signals): void {
 function packages(): readonly string[] {
   const found = globSync(['node_modules/*/package.json', 'node_modules/@*/*/package.json'], { cwd: root });
   const folders = found.map((path) => path.slice(0, -'/package.json'.length)).sort();
-  return folders.filter((folder) => sizeOf(join(root, folder)) <= PACKAGE_MAX_BYTES).slice(0, PACKAGES_MAX);
+  return folders.filter((folder) => isLight(join(root, folder))).slice(0, PACKAGES_MAX);
 }
 
-function sizeOf(folder: string): number {
-  let size = 0;
-  for (const entry of readdirSync(folder, { withFileTypes: true })) {
-    const path = join(folder, entry.name);
-    if (entry.isDirectory()) size += sizeOf(path);
-    else if (entry.isFile()) size += statSync(path).size;
-    if (size > PACKAGE_MAX_BYTES) break;
-  }
-  return size;
+function isLight(folder: string): boolean {
+  const files = readdirSync(folder, { recursive: true, withFileTypes: true }).filter((entry) => entry.isFile());
+  if (files.length > PACKAGE_FILES_MAX) return false;
+  return (
+    files.reduce((sum, { parentPath, name }) => sum + statSync(join(parentPath, name)).size, 0) <= PACKAGE_MAX_BYTES
+  );
 }
 
 /** Attempts that have begun and not ended in a worker's folder. */
