@@ -82,7 +82,9 @@ export class FrameReader {
     }
     if (this.#bytes < this.#need) return [];
     const only = this.#parts.length === 1 ? this.#parts[0] : undefined;
-    const bytes = only ?? join(this.#parts, this.#bytes);
+    // A plain view: what a stream hands over may be of a subclass whose slice() does not copy.
+    const bytes =
+      only === undefined ? join(this.#parts, this.#bytes) : new Uint8Array(only.buffer, only.byteOffset, only.length);
     const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     const frames: Frame[] = [];
     let at = 0;
