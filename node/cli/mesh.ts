@@ -3,6 +3,7 @@ import type { SkeinClient } from '../../gateway/client/client.ts';
 import { type Config, type Flags, loadConfig } from '../config/config.ts';
 import { type Connection, findConnection, type Gateway, parseGateway, readKey } from '../config/connection.ts';
 import type { Call } from './call.ts';
+import { sayIfSlow } from './say-if-slow.ts';
 
 /** What following and fetching need of the client; tests hand in a mesh of their own. */
 export type Jobs = Pick<
@@ -66,7 +67,9 @@ export async function connect(call: Call, connection: Connection): Promise<Mesh>
 /** @param read the configuration, where the verb has read it for more than the connection. Fails as both above. */
 export async function openMesh(call: Call, read?: Config): Promise<Mesh> {
   const config = read ?? (await loadConfig(connectionFlags(call), call.world.surroundings));
-  return connect(call, await findMesh(call, config));
+  const connection = await findMesh(call, config);
+  const sentence = connection.kind === 'local' ? 'starting the mesh local' : 'reaching the gateway';
+  return sayIfSlow(call, sentence, connect(call, connection));
 }
 
 /** A verb's own flags may be named like settings of a job and mean something else. */

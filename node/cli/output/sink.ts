@@ -17,6 +17,8 @@ export interface Sink {
   cutBack(keep: number): void;
 }
 
+const COLUMNS = 80;
+
 /** The other end was closed (`| head`). */
 export class ReaderGone extends Error {
   override readonly name = 'ReaderGone';
@@ -33,7 +35,8 @@ export function descriptorSink(fd: 1 | 2): Sink {
     isTerminal,
     isFile,
     get columns() {
-      return isTerminal ? (fd === 1 ? process.stdout : process.stderr).columns : undefined;
+      // A terminal that does not know its width says 0.
+      return isTerminal ? (fd === 1 ? process.stdout : process.stderr).columns || COLUMNS : undefined;
     },
     write(bytes) {
       const buffer = typeof bytes === 'string' ? Buffer.from(bytes) : bytes;

@@ -7,6 +7,7 @@ import { confirm } from '../confirm.ts';
 import { EXIT } from '../exit-codes.ts';
 import { connect, type Mesh } from '../mesh.ts';
 import { noteJob } from '../own-jobs.ts';
+import { SLOW_MS, sayIfSlow } from '../say-if-slow.ts';
 import { shortId, skeinCommand } from '../selector.ts';
 import type { Plan } from '../upload/plan.ts';
 import { type Sending, send } from '../upload/send.ts';
@@ -29,10 +30,11 @@ export async function perform(
     const connecting = connect(call, connection);
     // Awaited below; until then a failure must not count as unhandled.
     connecting.catch(() => undefined);
-    const { plan, stdin } = await prepare(call, config, request, { isLocal, signal: interrupts.signal });
+    const preparing = prepare(call, config, request, { isLocal, signal: interrupts.signal });
+    const { plan, stdin } = await sayIfSlow(call, 'reading what goes along', preparing);
     dispose = stdin?.dispose;
     for (const note of plan.notes) await call.screen.say(note);
-    const mesh = await connecting;
+    const mesh = await sayIfSlow(call, isLocal ? 'starting the mesh local' : 'reaching the gateway', connecting);
     if (stdin === undefined && !takesItems(request) && missesStdin(stdinKind(), request.script)) {
       await call.screen.say('the script gets no standard input; add --stdin to send what is piped in');
     }
@@ -88,6 +90,7 @@ async function upload(call: Call, plan: Plan, { client }: Mesh, interrupts: Inte
     onProgress: (bytes, of) => {
       const now = world.clock.monotonic();
       const line = `uploading ${formatSize(bytes)} of ${formatSize(of.bytes)}`;
+      if (now - startedAt < SLOW_MS) return;
       if (screen.isLive) void screen.area([` ${line}`]);
       else if (now - toldAt > 30_000) {
         toldAt = now;
