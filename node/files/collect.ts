@@ -2,6 +2,7 @@
 // Small ones share one blob, the pack, as fsyncs and not bytes are what small tasks cost; large ones become blobs as they
 // lie. Nothing is taken away from the folder, so a node killed half way does it again with the same result.
 import { createHash } from 'node:crypto';
+import { lstatSync, readdirSync } from 'node:fs';
 import { readlink, realpath } from 'node:fs/promises';
 import { dirname, isAbsolute, join, relative } from 'node:path';
 import { SkeinError } from '../../protocol/errors.ts';
@@ -12,7 +13,7 @@ import { encodeManifest } from '../../protocol/wire/manifest.ts';
 import { onDisk } from '../blob/disk.ts';
 import type { BlobStore } from '../blob/port.ts';
 import { openRegular } from '../blob/regular.ts';
-import { attemptFolder } from './attempt-folder.ts';
+import { type AttemptFolder, attemptFolder } from './attempt-folder.ts';
 import { readSnapshot, type Snapshot, stampOf } from './snapshot.ts';
 import { type Found, walk } from './walk.ts';
 import { Window } from './window.ts';
@@ -45,9 +46,23 @@ export async function collectOutputs(
   signal?: AbortSignal,
 ): Promise<Collected> {
   const places = attemptFolder(folder);
+  if (leftNothing(places)) return nothing;
   const snapshot = await readSnapshot(places.snapshotFile);
   const collection = new Collection(deps.store, places.workFolder, snapshot, signal);
   return await collection.run({ out: places.stdoutFile, err: places.stderrFile });
+}
+
+const nothing: Collected = { stdout: null, stderr: null, outputs: { kind: 'inline', files: [] }, blobs: [], notes: [] };
+
+/** The commonest end of a small task, judged without a thread for each look. */
+function leftNothing({ workFolder, stdoutFile, stderrFile }: AttemptFolder): boolean {
+  const isEmpty = (path: string): boolean => (lstatSync(path, { throwIfNoEntry: false })?.size ?? 0) === 0;
+  try {
+    return isEmpty(stdoutFile) && isEmpty(stderrFile) && readdirSync(workFolder).length === 0;
+  } catch {
+    // What cannot be looked into is told by the long way, with its reason.
+    return false;
+  }
 }
 
 /** A place in the pack, whose hash is known only at its end; or a span of a blob of its own. */

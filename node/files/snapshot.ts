@@ -21,7 +21,9 @@ export function stampOf(stats: BigIntStats): string {
   return `${stats.size} ${stats.mtimeNs} ${stats.ctimeNs} ${stats.mode} ${stats.ino}`;
 }
 
+/** An empty one leaves no file. */
 export async function writeSnapshot(path: string, snapshot: Snapshot): Promise<void> {
+  if (snapshot.size === 0) return;
   // Not fsynced: after a power cut there is no attempt to collect.
   await writeFile(path, JSON.stringify([...snapshot]), { mode: 0o600 });
 }
@@ -31,6 +33,7 @@ export async function readSnapshot(path: string): Promise<Snapshot> {
   try {
     return new Map(JSON.parse(await readFile(path, 'utf8')) as [string, Known][]);
   } catch (cause) {
+    if ((cause as NodeJS.ErrnoException).code === 'ENOENT') return new Map();
     throw new SkeinError('folder-damaged', `the snapshot of an attempt cannot be read: ${path}`, { cause });
   }
 }

@@ -1,4 +1,5 @@
 // Builds the folder that an attempt runs in, from blobs. Inputs come from outside: none may lie, or point, outside of it.
+import { mkdirSync } from 'node:fs';
 import { chmod, lstat, mkdir, symlink, utimes } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import type { InputFile } from '../../protocol/api/jobspec.ts';
@@ -6,7 +7,7 @@ import { SkeinError } from '../../protocol/errors.ts';
 import type { Sha256 } from '../../protocol/ids.ts';
 import type { Clock } from '../../protocol/time.ts';
 import { judgeInput } from '../../protocol/wire/manifest.ts';
-import { onDisk } from '../blob/disk.ts';
+import { onDisk, systemCode } from '../blob/disk.ts';
 import type { BlobStore } from '../blob/port.ts';
 import { type AttemptFolder, attemptFolder, removeAttemptFolder } from './attempt-folder.ts';
 import { type Known, stampOf, writeSnapshot } from './snapshot.ts';
@@ -40,16 +41,26 @@ export async function stageAttempt(
   signal?: AbortSignal,
 ): Promise<AttemptFolder> {
   const places = attemptFolder(request.folder);
-  await removeAttemptFolder(places.folder);
-  await onDisk('making the folder of an attempt', mkdir(places.folder, { recursive: true, mode: 0o700 }));
-  for (const folder of [places.workFolder, places.homeFolder, places.tmpFolder]) {
-    await onDisk('making the folder of an attempt', mkdir(folder, { mode: FOLDER_MODE }));
-  }
+  await onDisk('making the folder of an attempt', makeFolders(places));
   const stage = new Stage(deps, places.workFolder);
   await stage.fill(request.inputs, signal);
   if (request.stdin !== null) await deps.store.place(request.stdin, places.stdinFile, { mode: 0o600 });
   await onDisk('keeping the snapshot of an attempt', writeSnapshot(places.snapshotFile, stage.snapshot));
   return places;
+}
+
+/** A handful of calls that never wait for the disk: a thread for each would cost more than they do. */
+async function makeFolders(places: AttemptFolder): Promise<void> {
+  try {
+    mkdirSync(places.folder, { mode: 0o700 });
+  } catch (error) {
+    if (systemCode(error) !== 'EEXIST') throw error;
+    // A staging that was broken off left it.
+    await removeAttemptFolder(places.folder);
+    mkdirSync(places.folder, { mode: 0o700 });
+  }
+  for (const folder of [places.workFolder, places.homeFolder, places.tmpFolder])
+    mkdirSync(folder, { mode: FOLDER_MODE });
 }
 
 class Stage {

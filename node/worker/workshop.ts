@@ -1,7 +1,7 @@
 // The files of attempts on this worker: inputs from the nearest holder, a folder to run in, outputs into blobs, blobs to a
 // gateway. An attempt's folder stays until its report is settled, so that a next life can report it again.
-import { accessSync, constants } from 'node:fs';
-import { mkdir, open, readdir, readFile, writeFile } from 'node:fs/promises';
+import { accessSync, constants, writeFileSync } from 'node:fs';
+import { mkdir, open, readdir, readFile } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
 import type { InputFile, SpecRest } from '../../protocol/api/jobspec.ts';
 import { fill, fillArgs, holdsPlaceholder, itemText } from '../../protocol/api/placeholders.ts';
@@ -78,7 +78,7 @@ export class FileWorkshop implements Workshop {
     await this.#parts.carrier.fetch([...blobs], signal);
     const folder = this.folderOf(grant.fence);
     const places = await stageAttempt(this.#parts, { folder, inputs, stdin }, signal);
-    await writeFile(join(folder, GRANT_FILE), encodeGrants([pushed])[0] as Uint8Array);
+    writeFileSync(join(folder, GRANT_FILE), encodeGrants([pushed])[0] as Uint8Array);
     const env = this.#environment(grant, places);
     return {
       fence: grant.fence,
