@@ -62,6 +62,7 @@ function makeProgram(brief: boolean, write: (text: string) => void): Command {
     .configureOutput({ writeOut: write, writeErr: () => undefined, outputError: () => undefined })
     .configureHelp({ visibleOptions: (command) => command.options.filter((option) => !brief || isCommon(option)) });
   for (const flag of GLOBAL) program.addOption(option(flag));
+  if (brief) program.addHelpText('afterAll', '\nThese are the flags most used; --help shows all.');
   return program;
 }
 
@@ -123,6 +124,10 @@ function usage(error: CommanderError, argv: readonly string[]): SkeinError {
   const known = VERBS.some((spec) => spec.name === verb || spec.name.startsWith(`${verb} `));
   const help = verb !== undefined && known ? `see skein ${verb} --help` : 'see skein --help';
   if (verb !== undefined && LATER_VERBS.includes(verb)) return later(`skein ${verb}`);
+  if (what === '(outputHelp)') {
+    const names = VERBS.filter((each) => each.name.startsWith(`${verb} `)).map((each) => each.name.split(' ')[1]);
+    return new SkeinError('usage', `skein ${verb} needs one of ${names.join(', ')}`, { fix: help });
+  }
   const unknown = /unknown option '(--?[^'=]+)/.exec(what)?.[1];
   const spec = VERBS.filter((each) => each.name === verb || each.name.startsWith(`${verb} `));
   if (unknown !== undefined && spec.some((each) => each.later?.includes(unknown)))

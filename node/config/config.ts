@@ -118,8 +118,7 @@ function settle(setting: Setting, layers: readonly Layer[]): unknown {
 function flagLayer(flags: Flags): Layer {
   return {
     get: (key) => (flags[key] === undefined ? undefined : { value: flags[key], from: `--${kebab(key)}` }),
-    fault: (from, value, expected) =>
-      new SkeinError('usage', `${from} ${show(value)}: expected ${expected}`, { fix: `give ${expected}` }),
+    fault: (from, value, expected) => new SkeinError('usage', `${from} ${show(value)}: expected ${expected}`),
   };
 }
 

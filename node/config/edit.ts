@@ -17,7 +17,7 @@ export async function editConfig(key: string, value: string, from: Surroundings)
     throw new SkeinError('usage', `no setting ${key}`, { fix: `one of ${known}` });
   }
   if (setting !== undefined && setting.parse(value) === undefined) {
-    throw new SkeinError('usage', `${key} ${value}: expected ${setting.expected}`, { fix: `give ${setting.expected}` });
+    throw new SkeinError('usage', `${key} ${value}: expected ${setting.expected}`);
   }
   return change(from, (document) => document.set(kebab(camel(key)), value));
 }

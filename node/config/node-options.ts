@@ -154,9 +154,7 @@ function sayer(key: Key, flags: NodeFlags, file: YamlFile | undefined, from: Sur
 
 function fault(said: Said, expected: string): SkeinError {
   const code = said.from.startsWith('--') ? 'usage' : 'config-invalid';
-  return new SkeinError(code, `${said.from}: ${JSON.stringify(said.value)} is not ${expected}`, {
-    fix: `give ${expected}`,
-  });
+  return new SkeinError(code, `${said.from}: ${JSON.stringify(said.value)} is not ${expected}`);
 }
 
 /** HOST:PORT, :PORT, PORT, or /ip4/…/tcp/PORT. */

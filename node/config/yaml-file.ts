@@ -31,7 +31,7 @@ export async function readYaml(path: string): Promise<YamlFile | undefined> {
   if (problem !== undefined)
     throw invalid(`${place(path, lines.linePos(problem.pos[0]))}: ${firstLine(problem.message)}`);
   const root = document.contents;
-  if (root !== null && !isMap(root)) throw invalid(`${path}:1:1: expected keys and values, such as  timeout: 10m`);
+  if (root !== null && !isMap(root)) throw invalid(`${path}:1:1: expected keys and values, such as timeout: 10m`);
 
   const places = new Map<string, { path: KeyPath; where: string }>();
   const visit = (node: unknown, above: KeyPath): void => {

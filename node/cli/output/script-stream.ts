@@ -10,15 +10,20 @@ export class ScriptStream {
   readonly #stream: 'out' | 'err';
   readonly #sink: Sink;
   readonly #screen: Screen;
+  readonly #announce: (attempt: number) => Promise<void>;
   readonly #continuation = new Continuation();
   #differs = false;
   #tail: Uint8Array = new Uint8Array(0);
 
-  /** @param sink where the bytes end up: stderr for both where stdout holds a document. */
-  constructor(stream: 'out' | 'err', sink: Sink, screen: Screen) {
+  /**
+   * @param sink where the bytes end up: stderr for both where stdout holds a document.
+   * @param announce says once for both streams that the output of an attempt starts over.
+   */
+  constructor(stream: 'out' | 'err', sink: Sink, screen: Screen, announce: (attempt: number) => Promise<void>) {
     this.#stream = stream;
     this.#sink = sink;
     this.#screen = screen;
+    this.#announce = announce;
   }
 
   /** The last 64 KiB: what the script said when it failed. */
@@ -29,8 +34,8 @@ export class ScriptStream {
   async startOver(attempt: number): Promise<void> {
     this.#tail = new Uint8Array(0);
     if (this.#continuation.passedBytes === 0) return;
-    if (this.#sink.isTerminal) return this.#screen.sayNow(`--- attempt ${attempt}, output starts over ---`);
-    if (this.#stream === 'out' && this.#sink.isFile) {
+    if (this.#showsAll()) return this.#announce(attempt);
+    if (this.#sink.isFile) {
       this.#sink.cutBack(0);
       this.#continuation.forget();
     } else {
@@ -41,7 +46,7 @@ export class ScriptStream {
   /** Fails with ReaderGone where stdout is closed. */
   async write(bytes: Uint8Array): Promise<void> {
     this.#tail = Buffer.concat([this.#tail, bytes]).subarray(-TAIL_BYTES);
-    if (this.#sink.isTerminal) {
+    if (this.#showsAll()) {
       this.#continuation.take(bytes);
       return this.#screen.script(this.#stream, bytes);
     }
@@ -53,6 +58,11 @@ export class ScriptStream {
 
   /** Whether what was passed on is the last attempt's, to its end. */
   isWhole(): boolean {
-    return this.#sink.isTerminal || (!this.#differs && this.#continuation.isWhole());
+    return this.#showsAll() || (!this.#differs && this.#continuation.isWhole());
+  }
+
+  /** People read a terminal and stderr: they would rather see a thing twice than miss why it failed. */
+  #showsAll(): boolean {
+    return this.#sink.isTerminal || this.#stream === 'err';
   }
 }

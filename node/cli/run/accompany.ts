@@ -96,12 +96,14 @@ export async function accompany(company: Company): Promise<number> {
       .catch((error: Error) => call.screen.fail(error.message));
   });
   try {
-    const view = company.taskCount === 1 ? await followOne(company) : await followMany(company);
+    const view = isBatch(company) ? await followMany(company) : await followOne(company);
     return interrupts.decided() === 'cancel' ? EXIT.cancelled : view;
   } catch (error) {
     return await unfinished(error, company);
   }
 }
+
+const isBatch = ({ taskCount, spec }: Company): boolean => taskCount > 1 || spec.items !== undefined;
 
 export const newKey = (call: Call): string => Buffer.from(call.world.random.bytes(24)).toString('base64url');
 
@@ -130,8 +132,13 @@ async function followOne(company: Company): Promise<number> {
   const { call, jobs, jobId, interrupts } = company;
   const { screen, world, flags } = call;
   const { signal } = interrupts;
-  const out = new ScriptStream('out', flags.json === true ? world.stderr : world.stdout, screen);
-  const err = new ScriptStream('err', world.stderr, screen);
+  let announced = 0;
+  const announce = async (attempt: number): Promise<void> => {
+    if (attempt > announced) await screen.sayNow(`--- attempt ${attempt}, output starts over ---`);
+    announced = Math.max(announced, attempt);
+  };
+  const out = new ScriptStream('out', flags.json === true ? world.stderr : world.stdout, screen, announce);
+  const err = new ScriptStream('err', world.stderr, screen, announce);
   const watch = new WaitingWatch({ jobs, jobId, screen, clock: world.clock, signal });
   const name = shortId(jobId);
   try {
@@ -143,7 +150,6 @@ async function followOne(company: Company): Promise<number> {
       err,
       signal,
       onAttempt: async (attempt, isFirst) => {
-        watch.stop();
         if (!isFirst) await screen.sayNow(replacedSentence(attempt, name));
       },
     });
@@ -211,13 +217,13 @@ async function filesOf({ spec, taskCount, folder, jobs, interrupts }: Company): 
 }
 
 function fetcherOf(company: Company, files: JobFiles): Fetcher | undefined {
-  const { call, jobs, jobId, outputDir, overwrite, taskCount, spec, interrupts } = company;
+  const { call, jobs, jobId, outputDir, overwrite, interrupts } = company;
   if (outputDir === undefined) return undefined;
   return new Fetcher(jobs, files, writtenRecord(stateFolder(call.world.surroundings)), {
     jobId,
     outputDir,
     overwrite,
-    isBatch: taskCount > 1 || spec.items !== undefined,
+    isBatch: isBatch(company),
     wants: () => true,
     signal: interrupts.signal,
   });

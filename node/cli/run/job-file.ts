@@ -85,6 +85,6 @@ function itemsOf(file: YamlFile): ItemSource | undefined {
 function rangeOf(file: YamlFile, value: unknown): ItemSource {
   if (typeof value === 'string') return parseRange(value);
   const { from, to } = (typeof value === 'object' && value !== null ? value : {}) as { from?: unknown; to?: unknown };
-  if (!Number.isInteger(from) || !Number.isInteger(to)) throw file.fault(['range'], 'a range such as  1-100');
+  if (!Number.isInteger(from) || !Number.isInteger(to)) throw file.fault(['range'], 'a range such as 1-100');
   return parseRange(`${from}-${to}`);
 }

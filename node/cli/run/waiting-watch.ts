@@ -1,4 +1,4 @@
-// While a job has not begun: after one second, and then at each change, why it waits.
+// While nothing of a job runs, also after a lost machine: after one second, and then at each change, why it waits.
 import type { Clock } from '../../../protocol/time.ts';
 import type { Jobs } from '../mesh.ts';
 import type { Screen } from '../output/screen.ts';
@@ -14,7 +14,7 @@ export interface WaitingWatchOptions {
 }
 
 const FIRST_MS = 1000;
-const NEXT_MS = 2000;
+const NEXT_MS = 3000;
 const AGAIN_MS = 30_000;
 
 export class WaitingWatch {
@@ -39,7 +39,11 @@ export class WaitingWatch {
     for (let waitMs = FIRST_MS; ; waitMs = NEXT_MS) {
       await clock.sleep(waitMs, signal);
       const view = await jobs.job(jobId, signal);
-      if (signal.aborted || view.tasks.running > 0 || view.finishedAt !== null) return;
+      if (signal.aborted || view.finishedAt !== null) return;
+      if (view.tasks.running > 0) {
+        told = '';
+        continue;
+      }
       const sentence = printable(view.waiting?.sentence ?? 'waiting for a worker');
       if (sentence === told && clock.monotonic() - toldAt < AGAIN_MS) continue;
       told = sentence;

@@ -68,7 +68,7 @@ try {
 } catch (error) {
   process.exit(error instanceof ReaderGone ? 141 : 1);
 }`;
-  assert.is(shell(folder, '$JS | head -c 10 > /dev/null; exit ${PIPESTATUS[0]}', program).status, 141);
+  assert.is(shell(folder, 'set -o pipefail; $JS | head -c 10 > /dev/null', program).status, 141);
 });
 
 const STDIN = `

@@ -374,6 +374,14 @@ test('a batch puts each task’s files and streams into a folder of its own and 
   assert.match(stderr.text, /skein: 1 completed, 1 failed in 3\.4 s {2}outputs in outputs\/ {3}skein retry j-abcdef/);
 });
 
+test('a batch of one item is a batch', async () => {
+  using folder = testFolder();
+  const play = { attempts: [{ out: 'a\n' }], exit: { code: 4 } };
+  const { code, stdout } = await run(folder, [play], { spec: { items: { list: ['x'] } } });
+  assert.equal([code, stdout.text], [4, '']);
+  assert.is(readFileSync(folder.at('work/1/stdout'), 'utf8'), 'a\n');
+});
+
 test('with --follow a batch’s lines come with their item', async () => {
   using folder = testFolder();
   const plays = ['one', 'two'].map((text) => ({ attempts: [{ out: `${text}\nhalf` }], exit: {} }));

@@ -101,6 +101,7 @@ test('what a later release has says so, what none has says where to look', () =>
     assert.is(error.code, 'usage', argv.join(' '));
     assert.match(error.fix ?? '', /--help/);
   }
+  assert.is(refusal('outputs').message, 'skein outputs needs one of ls, get, cat');
   assert.match(refusal('staus').fix ?? '', /did you mean status/);
 });
 

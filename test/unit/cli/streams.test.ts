@@ -152,7 +152,9 @@ test('a closed stdout is told, a closed stderr is not', async () => {
 });
 
 const streamOf = ({ stdout, stderr, screen }: Stage, stream: 'out' | 'err'): ScriptStream =>
-  new ScriptStream(stream, stream === 'out' ? stdout : stderr, screen);
+  new ScriptStream(stream, stream === 'out' ? stdout : stderr, screen, (attempt) =>
+    screen.sayNow(`--- attempt ${attempt}, output starts over ---`),
+  );
 
 test('a pipe gets a new attempt’s bytes where they continue the old ones', async () => {
   const on = stage('pipe', 'pipe');
@@ -215,6 +217,16 @@ test('a terminal shows a line and starts over', async () => {
   assert.is(on.stdout.text, 'one\nhalfone\n');
   assert.is(on.stderr.text, '\nskein: --- attempt 2, output starts over ---\n');
   assert.ok(out.isWhole());
+});
+
+test('stderr shows all of a new attempt, also in a pipe: nobody must miss why it failed', async () => {
+  const on = stage('pipe', 'pipe');
+  const err = streamOf(on, 'err');
+  await err.write(bytes('old\n'));
+  await err.startOver(2);
+  await err.write(bytes('new\n'));
+  assert.is(on.stderr.text, 'old\nskein: --- attempt 2, output starts over ---\nnew\n');
+  assert.ok(err.isWhole());
 });
 
 test('an attempt that is replaced before it said anything needs no word', async () => {

@@ -74,7 +74,7 @@ test('a wrong value names file, line, column, key and what was expected', async 
   folder.write({ 'work/skein.yaml': 'name: x\n\ntimeout: soon\n' });
   const error = await failure(loadConfig({}, inside(folder)));
   assert.is(error.code, 'config-invalid');
-  assert.is(error.message, `${folder.at('work/skein.yaml')}:3:1 timeout: expected a duration such as  10m`);
+  assert.is(error.message, `${folder.at('work/skein.yaml')}:3:1 timeout: expected a duration such as 10m`);
 });
 
 test('an unknown key is told, with one that it may have meant', async () => {
