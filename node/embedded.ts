@@ -101,8 +101,6 @@ async function startNode(folder: string, limitMs: number): Promise<void> {
   const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', entry.pathname, folder], {
     cwd: folder,
     detached: true,
-    // The launcher's pipe is this command's: the node outlives both.
-    env: { ...process.env, SKEIN_LAUNCHER_PIPE: undefined },
     stdio: ['ignore', 'ignore', errors.fd, 'pipe'],
   });
   const pipe = child.stdio[3];

@@ -38,8 +38,8 @@ export function explainMissingNode() {
 
 /** Replaces this process where Node can, else runs `argv` as a child that lives and dies with it. Never returns. */
 export function become(binary, argv) {
-  // The node below tells a launcher's pipe from none by this variable; a replaced process has no launcher left.
-  const { SKEIN_LAUNCHER_PIPE: _, ...env } = process.env;
+  // Tells the node below of its launcher and the pipe to it; a replaced process has none left.
+  const { SKEIN_LAUNCHER: _, ...env } = process.env;
   const replaces = typeof process.execve === 'function' && (major > 22 || (major === 22 && minor >= 15));
   // What replaces it inherits nothing beyond standard error: a descriptor for `ready` needs a child.
   const passes = readyDescriptor(argv) === undefined && process.platform !== 'win32';
@@ -58,7 +58,7 @@ function runAsChild(binary, argv, env) {
   }
   while (stdio.length <= pipeFd) stdio.push('ignore');
   stdio[pipeFd] = 'pipe';
-  const child = spawn(binary, argv, { stdio, env: { ...env, SKEIN_LAUNCHER_PIPE: String(pipeFd) } });
+  const child = spawn(binary, argv, { stdio, env: { ...env, SKEIN_LAUNCHER: `${process.pid}:${pipeFd}` } });
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGQUIT', 'SIGUSR1', 'SIGUSR2', 'SIGCONT', 'SIGWINCH']) {
     process.on(signal, () => child.kill(signal));
   }

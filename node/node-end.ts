@@ -135,10 +135,9 @@ export class NodeEnd {
     await this.#parts.worker?.stop({ keep: true });
     await this.#stopAll();
     // No descriptor but the standard ones lives on: `ready` was said, and the launcher is told by its pid from here on.
-    const { SKEIN_LAUNCHER_PIPE: pipe, ...env } = process.env as Record<string, string>;
-    if (pipe !== undefined) env.SKEIN_LAUNCHER_PID = String(process.ppid);
+    const env = { ...process.env, ...(launcher() !== undefined && { SKEIN_LAUNCHER: String(process.ppid) }) };
     const argv = withoutReadyFd(process.argv.slice(1));
-    process.execve?.(process.execPath, [process.execPath, ...process.execArgv, ...argv], env);
+    process.execve?.(process.execPath, [process.execPath, ...process.execArgv, ...argv], env as Record<string, string>);
   }
 
   async #stopAll(): Promise<void> {
@@ -155,13 +154,12 @@ export class NodeEnd {
 
   /** A launcher that could not replace itself holds a pipe open: when it dies, so do we. */
   #watchLauncher(end: () => void): void {
-    const { SKEIN_LAUNCHER_PIPE, SKEIN_LAUNCHER_PID } = process.env;
-    if (SKEIN_LAUNCHER_PID !== undefined) {
-      const look = (): void => void (process.ppid !== Number(SKEIN_LAUNCHER_PID) && end());
-      this.#core.clock.every(LAUNCHER_LOOK_MS, look, this.#watching.signal);
-    }
-    const fd = Number(SKEIN_LAUNCHER_PIPE ?? Number.NaN);
-    if (!Number.isInteger(fd)) return;
+    const above = launcher();
+    if (above === undefined) return;
+    const look = (): void => void (process.ppid !== above.pid && end());
+    this.#core.clock.every(LAUNCHER_LOOK_MS, look, this.#watching.signal);
+    const { fd } = above;
+    if (fd === undefined) return;
     const pipe = createReadStream('', { fd });
     pipe.on('close', end).on('error', end).resume();
     pipe.on('end', end);
@@ -179,4 +177,11 @@ function withoutReadyFd(argv: readonly string[]): readonly string[] {
   const at = argv.indexOf('--ready-fd');
   const kept = at < 0 ? argv : argv.toSpliced(at, 2);
   return kept.filter((arg) => !arg.startsWith('--ready-fd='));
+}
+
+/** Undefined where the variable speaks of another's launcher: what this process was started from may have had one. */
+function launcher(): { readonly pid: number; readonly fd: number | undefined } | undefined {
+  const [pid, fd] = (process.env.SKEIN_LAUNCHER ?? '').split(':');
+  if (Number(pid) !== process.ppid) return undefined;
+  return { pid: process.ppid, fd: fd === undefined ? undefined : Number(fd) };
 }

@@ -99,7 +99,7 @@ export class Load {
           else resolve((text === '' ? undefined : JSON.parse(text)) as T);
         });
       });
-      sent.on('error', reject);
+      sent.on('error', (error) => reject(new Error(`${method} ${path}: ${error.message}`)));
       sent.end(payload);
     });
   }
