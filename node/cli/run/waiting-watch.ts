@@ -40,7 +40,7 @@ export class WaitingWatch {
       await clock.sleep(waitMs, signal);
       const view = await jobs.job(jobId, signal);
       if (signal.aborted || view.finishedAt !== null) return;
-      if (view.tasks.running > 0) {
+      if (view.tasks.running > 0 || view.waiting?.verdict === 'running') {
         told = '';
         continue;
       }
