@@ -6,6 +6,7 @@ import { type ErrorCode, failures, SkeinError } from '../errors.ts';
 import { bodyMaxBytes, codec, textOf, utf8 } from './codec.ts';
 import { closed, Text } from './shapes.ts';
 
+const lengthBytes = 4;
 const headBytes = 9;
 const methodMaxBytes = 64;
 /** The largest `length` that a reader takes; beyond it the stream is not one of ours. */
@@ -67,44 +68,59 @@ const failureCodec = codec('a failure', Failure, failureMaxBytes);
 
 /** Gathers bytes of a stream into frames. */
 export class FrameReader {
-  #parts: Uint8Array[] = [];
-  #bytes = 0;
-  #need = 4;
+  /** The frame under way, length included; until its length is known, room for that alone. */
+  #frame = new Uint8Array(lengthBytes);
+  #filled = 0;
 
   /**
-   * Frames that are whole now; their bodies may be views of what was pushed. A list of pieces is taken as it is: joining
-   * it first would copy bulk data once more. Fails with `invalid-request`: then drop the stream.
+   * Frames that are whole now; their bodies may be views of what was pushed. What is not whole is copied to its place at
+   * once, so that the pieces of bulk data die young. Fails with `invalid-request`: then drop the stream.
    */
   push(pieces: Uint8Array | Iterable<Uint8Array>): Frame[] {
-    for (const piece of pieces instanceof Uint8Array ? [pieces] : pieces) {
-      this.#parts.push(piece);
-      this.#bytes += piece.length;
-    }
-    if (this.#bytes < this.#need) return [];
-    const only = this.#parts.length === 1 ? this.#parts[0] : undefined;
-    // A plain view: what a stream hands over may be of a subclass whose slice() does not copy.
-    const bytes =
-      only === undefined ? join(this.#parts, this.#bytes) : new Uint8Array(only.buffer, only.byteOffset, only.length);
-    const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
     const frames: Frame[] = [];
-    let at = 0;
-    this.#need = 4;
-    while (bytes.length - at >= 4) {
-      const length = view.getUint32(at);
-      if (length < headBytes - 4 || length > frameMaxBytes) {
-        throw new SkeinError('invalid-request', `a frame of ${length} bytes`);
+    for (const piece of pieces instanceof Uint8Array ? [pieces] : pieces) {
+      // A plain view: what a stream hands over may be of a subclass whose slice() does not copy.
+      const bytes = new Uint8Array(piece.buffer, piece.byteOffset, piece.length);
+      for (let at = 0; at < bytes.length; ) {
+        at += this.#filled === 0 ? this.#takeWhole(bytes, at, frames) : this.#fill(bytes, at, frames);
       }
-      if (bytes.length - at < 4 + length) {
-        this.#need = 4 + length;
-        break;
-      }
-      frames.push(decodeFrame(bytes.subarray(at + 4, at + 4 + length)));
-      at += 4 + length;
     }
-    this.#parts = at < bytes.length ? [bytes.subarray(at)] : [];
-    this.#bytes = bytes.length - at;
     return frames;
   }
+
+  /** @returns how many bytes were taken, at least one */
+  #takeWhole(bytes: Uint8Array, at: number, frames: Frame[]): number {
+    const size = bytes.length - at < lengthBytes ? Number.POSITIVE_INFINITY : frameSize(bytes, at);
+    if (bytes.length - at < size) return this.#fill(bytes, at, frames);
+    frames.push(decodeFrame(bytes.subarray(at + lengthBytes, at + size)));
+    return size;
+  }
+
+  #fill(bytes: Uint8Array, at: number, frames: Frame[]): number {
+    const taken = Math.min(this.#frame.length - this.#filled, bytes.length - at);
+    this.#frame.set(bytes.subarray(at, at + taken), this.#filled);
+    this.#filled += taken;
+    if (this.#filled < this.#frame.length) return taken;
+    const whole = this.#frame;
+    if (whole.length === lengthBytes) {
+      this.#frame = new Uint8Array(frameSize(whole, 0));
+      this.#frame.set(whole);
+      return taken;
+    }
+    this.#frame = new Uint8Array(lengthBytes);
+    this.#filled = 0;
+    frames.push(decodeFrame(whole.subarray(lengthBytes)));
+    return taken;
+  }
+}
+
+/** With the length itself. Judged before anything is allocated for it. */
+function frameSize(bytes: Uint8Array, at: number): number {
+  const length = new DataView(bytes.buffer, bytes.byteOffset + at, lengthBytes).getUint32(0);
+  if (length < headBytes - lengthBytes || length > frameMaxBytes) {
+    throw new SkeinError('invalid-request', `a frame of ${length} bytes`);
+  }
+  return lengthBytes + length;
 }
 
 function decodeFrame(bytes: Uint8Array): Frame {
@@ -135,14 +151,4 @@ function decodeFailure(bytes: Uint8Array): SkeinError {
     ...(fix === undefined ? {} : { fix }),
     ...(retryAfterMs === undefined ? {} : { retryAfterMs }),
   });
-}
-
-function join(parts: readonly Uint8Array[], bytes: number): Uint8Array {
-  const out = new Uint8Array(bytes);
-  let at = 0;
-  for (const part of parts) {
-    out.set(part, at);
-    at += part.length;
-  }
-  return out;
 }
