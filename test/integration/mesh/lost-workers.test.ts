@@ -243,40 +243,4 @@ test('SIGHUP of a worker and of a gateway costs running tasks nothing', async ()
   }
 });
 
-test('a gateway away for longer than a lease costs time and nothing else', async () => {
-  await using mesh = new Mesh();
-  const gateway = await mesh.up({ roles: 'gateway,voter' });
-  const worker = await mesh.join('w', { slots: 1 });
-  const bench = new Bench(mesh);
-  const ticks = join(mesh.folder, 'ticks');
-  const script = `while [ ! -e ${mesh.folder}/go ]; do echo x >> ${ticks}; sleep 0.1; done; echo done`;
-  const { jobId } = await mesh.shell(script);
-  const count = (): number => (existsSync(ticks) ? readFileSync(ticks).length : 0);
-  await until('the script ticks', () => count() > 5);
-  await gateway.kill();
-  const killedAt = performance.now();
-  // It runs on for most of the lease, then stands still.
-  let seen = count();
-  let changedAt = performance.now();
-  await until('the script is frozen', () => {
-    const now = count();
-    if (now !== seen) changedAt = performance.now();
-    seen = now;
-    return performance.now() - changedAt > 1_500;
-  });
-  const ranMs = changedAt - killedAt;
-  assert.ok(ranMs > 0.4 * LEASE_MS && ranMs < 0.9 * LEASE_MS, `frozen after ${ranMs} ms`);
-  await until('the lease is over', () => performance.now() - killedAt > LEASE_MS + 3_000);
-  assert.is(count(), seen, 'frozen is frozen');
-  await gateway.start();
-  await until('it goes on', () => count() > seen);
-  writeFileSync(join(mesh.folder, 'go'), '');
-  assert.is((await mesh.untilEnded(jobId)).state, 'completed');
-  const task = await mesh.task(jobId);
-  assert.is(task.attempts.length, 1);
-  assert.is((await mesh.logOf(jobId)).toString(), 'done\n');
-  assert.is(worker.says('declared dead'), false);
-  assert.is(bench.starts(1), 0);
-});
-
 test.run();
