@@ -27,6 +27,7 @@ import { redeem } from './membership/join.ts';
 import { MemberBook } from './membership/member-book.ts';
 import { NodeEnd } from './node-end.ts';
 import { openLog } from './output-log.ts';
+import { platform } from './runtime/platform.ts';
 import { LevelStorage } from './storage/level.ts';
 import { Libp2pTransport } from './transport/libp2p.ts';
 import { WorkerPart } from './worker-part.ts';
@@ -91,7 +92,11 @@ async function start(options: NodeOptions, started: (() => Promise<void>)[]): Pr
     },
     accept: (list: MemberList) => book.accept(list),
   };
-  const blobs = new FileBlobStore({ clock, faults }, { folder: options.dataFolder, reserve: gateway ? 0.1 : 0 });
+  const blobs = new FileBlobStore(
+    { clock, faults },
+    { folder: options.dataFolder, reserve: gateway ? 0.1 : 0, durable: gateway },
+  );
+  if (!gateway) await clearAfterBoot(blobs, storage);
   await blobs.start();
   const shared = {
     options,
@@ -178,6 +183,14 @@ async function makeFolder(folder: string): Promise<void> {
       fix: 'name another with --data DIR',
     });
   }
+}
+
+/** A worker's blobs are a cache that nothing fsyncs: after a power cut a file may be there with less than its bytes. */
+async function clearAfterBoot(blobs: FileBlobStore, storage: LevelStorage): Promise<void> {
+  const boot = platform.bootId();
+  if (storage.getLocal('boot') === boot) return;
+  await blobs.clear();
+  await storage.putLocal([{ key: 'boot', value: boot }]);
 }
 
 function refuseWhatIsLater(ticket: Ticket | undefined, options: NodeOptions): void {

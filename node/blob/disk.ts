@@ -57,6 +57,12 @@ interface FolderState {
 /** Makes changes of folders durable. While one fsync of a folder runs, the changes made meanwhile wait for one more, together. */
 export class FolderSync {
   readonly #folders = new Map<string, FolderState>();
+  readonly #durable: boolean;
+
+  /** @param durable false where a power cut may take everything: then nothing is waited for. */
+  constructor(durable: boolean) {
+    this.#durable = durable;
+  }
 
   /** Call it before and after a change: whoever sees a half-made one then waits for an fsync as well. */
   changed(folder: string): void {
@@ -65,6 +71,7 @@ export class FolderSync {
 
   /** Resolves once all that was visible in the folder at the call is durable; at once where nothing changed. */
   async sync(folder: string): Promise<void> {
+    if (!this.#durable) return;
     const state = this.#state(folder);
     const wanted = state.changes;
     while (state.synced < wanted) {

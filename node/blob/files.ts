@@ -42,6 +42,11 @@ export interface FileBlobStoreOptions {
   readonly folder: string;
   /** The part of the disk that blobs leave free, 0 to 1: 0.1 on a gateway, whose log needs it; 0 on a worker. */
   readonly reserve: number;
+  /**
+   * True on a gateway: what is here outlives a power cut. False on a worker, whose store is a cache: nothing is fsynced,
+   * and it is cleared after a boot.
+   */
+  readonly durable: boolean;
 }
 
 export class FileBlobStore implements BlobStore {
@@ -51,7 +56,8 @@ export class FileBlobStore implements BlobStore {
   readonly #temporary: string;
   readonly #uploadFolder: string;
   readonly #reserve: DiskReserve;
-  readonly #folders = new FolderSync();
+  readonly #folders: FolderSync;
+  readonly #durable: boolean;
   readonly #uploads: Uploads;
   #names = 0;
   #usage: { count: number; bytes: number } | undefined;
@@ -59,6 +65,8 @@ export class FileBlobStore implements BlobStore {
   constructor(deps: FileBlobStoreDeps, options: FileBlobStoreOptions) {
     this.#clock = deps.clock;
     this.#faults = deps.faults;
+    this.#durable = options.durable;
+    this.#folders = new FolderSync(options.durable);
     this.#blobs = join(options.folder, 'blobs');
     this.#temporary = join(this.#blobs, 'tmp');
     this.#uploadFolder = join(this.#blobs, 'uploads');
@@ -345,6 +353,11 @@ export class FileBlobStore implements BlobStore {
     this.#usage.bytes += bytes;
   }
 
+  /** Forgets everything: after a boot the files of a store that is not durable may be cut. Before `start`. */
+  async clear(): Promise<void> {
+    await onDisk('clearing the cache', rm(this.#blobs, { recursive: true, force: true }));
+  }
+
   /** All 256 at the first start: one fsync then, instead of one more for each of the first blobs. */
   async #makeFolders(): Promise<void> {
     const names = Array.from({ length: 256 }, (_, n) => n.toString(16).padStart(2, '0'));
@@ -357,6 +370,7 @@ export class FileBlobStore implements BlobStore {
   }
 
   async #fsync(handle: FileHandle): Promise<void> {
+    if (!this.#durable) return;
     await this.#faults?.reach('blob.fsync.before');
     await onDisk('making a blob durable', handle.sync());
     await this.#faults?.reach('blob.fsync.after');

@@ -273,6 +273,6 @@ function contract(name: string, make: (folder: string, clock: Clock) => BlobStor
 
 contract(
   'blobs as files',
-  (folder, clock) => new FileBlobStore({ clock }, { folder: join(folder, 'store'), reserve: 0 }),
+  (folder, clock) => new FileBlobStore({ clock }, { folder: join(folder, 'store'), reserve: 0, durable: true }),
 );
 contract('blobs in memory', (_folder, clock) => new MemoryBlobStore({ clock }));

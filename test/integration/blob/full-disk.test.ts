@@ -36,7 +36,7 @@ async function codeOf(work: Promise<unknown>): Promise<string> {
 }
 
 async function open(folder: string, reserve: number): Promise<FileBlobStore> {
-  const store = new FileBlobStore({ clock: realClock() }, { folder, reserve });
+  const store = new FileBlobStore({ clock: realClock() }, { folder, reserve, durable: true });
   await store.start();
   return store;
 }

@@ -43,7 +43,7 @@ for (const [operation, point, isThere] of [
 ] as const) {
   test(`${operation} killed at ${point} leaves nothing wrong, and succeeds afterwards`, async ({ folder }) => {
     kill(folder, operation, point);
-    const store = new FileBlobStore({ clock: realClock() }, { folder, reserve: 0 });
+    const store = new FileBlobStore({ clock: realClock() }, { folder, reserve: 0, durable: true });
     await store.start();
     assert.equal(readdirSync(join(folder, 'blobs/tmp')), []);
     assert.is((await store.stat(contentHash)) !== undefined, isThere);

@@ -24,7 +24,7 @@ async function timed<T>(name: string, work: Promise<T>): Promise<T> {
 }
 
 async function storeAt(name: string): Promise<FileBlobStore> {
-  const store = new FileBlobStore({ clock }, { folder: join(folder, name), reserve: 0 });
+  const store = new FileBlobStore({ clock }, { folder: join(folder, name), reserve: 0, durable: true });
   await store.start();
   return store;
 }

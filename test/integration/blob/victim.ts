@@ -13,7 +13,7 @@ const faults = {
     if (name === point) process.kill(process.pid, 'SIGKILL');
   },
 };
-const store = new FileBlobStore({ clock: realClock(), faults }, { folder, reserve: 0 });
+const store = new FileBlobStore({ clock: realClock(), faults }, { folder, reserve: 0, durable: true });
 await store.start();
 
 const path = join(folder, 'source');

@@ -53,7 +53,7 @@ class Month {
   constructor() {
     const clock = { ...this.#clock, now: () => this.#clock.now() + this.#day * DAY_MS };
     this.#storage = new LevelStorage({ clock }, { folder: this.folder });
-    this.blobs = new FileBlobStore({ clock }, { folder: this.folder, reserve: 0 });
+    this.blobs = new FileBlobStore({ clock }, { folder: this.folder, reserve: 0, durable: true });
     const initialEpoch = { number: 1, id: EPOCH };
     this.log = new Consensus({ storage: this.#storage, clock, random, apply }, { initialEpoch, keepEntries: 300 });
     this.#now = clock.now;

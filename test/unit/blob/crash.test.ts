@@ -49,7 +49,7 @@ async function crash(
       return new Promise((resolve) => frozen.push(resolve));
     },
   };
-  const store = new FileBlobStore({ clock, faults }, { folder, reserve: 0 });
+  const store = new FileBlobStore({ clock, faults }, { folder, reserve: 0, durable: true });
   await store.start();
   const ended = work(store).then(() => 'ended');
   assert.is(await Promise.race([stopped, ended]), 'stopped', `${point} was not reached ${count} times`);
@@ -70,7 +70,7 @@ function wholeBlobs(folder: string): number {
 }
 
 async function nextLife(folder: string): Promise<FileBlobStore> {
-  const store = new FileBlobStore({ clock }, { folder, reserve: 0 });
+  const store = new FileBlobStore({ clock }, { folder, reserve: 0, durable: true });
   await store.start();
   assert.equal(readdirSync(join(folder, 'blobs/tmp')), [], 'nothing half written is left');
   return store;

@@ -79,7 +79,7 @@ async function failure(work: Promise<unknown>): Promise<SkeinError> {
 // One store for all: a fresh one costs more than most of these tests.
 const clock = realClock();
 const home = await mkdtemp(join(tmpdir(), 'skein-files-'));
-const shared = new FileBlobStore({ clock }, { folder: home, reserve: 0 });
+const shared = new FileBlobStore({ clock }, { folder: home, reserve: 0, durable: true });
 
 test.before(() => shared.start());
 test.after(() => rm(home, { recursive: true, force: true }));
