@@ -1,5 +1,4 @@
 // One attempt inside its runner: starts the script, freezes, thaws and kills its whole tree, and says how it ended.
-import { type ChildProcess, spawn } from 'node:child_process';
 import { closeSync, existsSync, openSync, readSync, renameSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { ExitReason } from '../../protocol/state/result.ts';
@@ -8,6 +7,7 @@ import { checkEveryMs, freezeAt, type Lease, type LeasePhase, leaseVerdict } fro
 import { platform, type Tree } from './platform.ts';
 import type { AttemptEnded, AttemptSpec } from './port.ts';
 import { sendSignal } from './signal.ts';
+import type { Starter } from './starter.ts';
 import { EXIT_FILE, type ExitRecord, MARKER_NAME, type RunningRecord } from './wire.ts';
 
 /** Longest delay that a timer takes; longer ones are armed again. */
@@ -41,11 +41,12 @@ export class Attempt {
   readonly #options: AttemptOptions;
   readonly #events: AttemptEvents;
   readonly #clock: Clock;
+  readonly #starter: Starter;
   readonly #startedAt: number;
   #lease: Lease;
   #phase: LeasePhase = { kind: 'running' };
   #frozenSince = 0;
-  #child: ChildProcess | undefined;
+  #pid: number | undefined;
   #tree: Tree | undefined;
   /** Why skein ends it; undefined while the script may end by itself. */
   #cause: Cause | undefined;
@@ -56,8 +57,12 @@ export class Attempt {
   #ranMs = 0;
   #ranSince: number;
 
-  constructor(parts: { readonly clock: Clock; readonly events: AttemptEvents }, options: AttemptOptions) {
+  constructor(
+    parts: { readonly clock: Clock; readonly starter: Starter; readonly events: AttemptEvents },
+    options: AttemptOptions,
+  ) {
     this.#clock = parts.clock;
+    this.#starter = parts.starter;
     this.#events = parts.events;
     this.#options = options;
     this.#spec = options.spec;
@@ -114,7 +119,7 @@ export class Attempt {
       return;
     }
     this.#cause ??= cause;
-    const pid = this.#child?.pid;
+    const pid = this.#pid;
     if (pid === undefined || this.#over) return;
     sendSignal(-pid, 'SIGTERM');
     // One that had stopped itself would else never hear of it.
@@ -131,46 +136,36 @@ export class Attempt {
   }
 
   #spawn(retryUntil: number): void {
-    const { argv, env, workFolder } = this.#spec;
-    const files: number[] = [];
-    try {
-      files.push(...this.#openFiles());
-      const child = spawn(argv[0] ?? '', argv.slice(1), {
-        cwd: workFolder,
+    const { argv, env, workFolder, stdinFile, stdoutFile, stderrFile } = this.#spec;
+    this.#starter.start(
+      {
+        argv,
         env: { ...env, [MARKER_NAME]: this.#options.marker },
-        stdio: files,
-        detached: true,
-      });
-      if (child.pid !== undefined) this.#follow(child, child.pid);
-      else child.once('error', (error) => this.#onSpawnError(error, retryUntil));
-    } catch (error) {
-      // Node throws some of these and emits the others.
-      this.#onSpawnError(error, retryUntil);
-    } finally {
-      for (const file of files) closeSync(file);
-    }
+        folder: workFolder,
+        stdinFile: stdinFile ?? '/dev/null',
+        stdoutFile,
+        stderrFile,
+      },
+      {
+        onStarted: (pid) => this.#follow(pid),
+        onRefused: (code) => this.#onRefused(code, retryUntil),
+        onExit: (code, signal) => void this.#onExit(code, signal),
+      },
+    );
   }
 
-  /** The script writes to files, not pipes: they outlive the daemon, and the runner handles no bytes. */
-  #openFiles(): [number, number, number] {
-    const { stdinFile, stdoutFile, stderrFile } = this.#spec;
-    return [openSync(stdinFile ?? '/dev/null', 'r'), openSync(stdoutFile, 'a'), openSync(stderrFile, 'a')];
-  }
-
-  #follow(child: ChildProcess, pid: number): void {
-    this.#child = child;
+  #follow(pid: number): void {
+    this.#pid = pid;
     const inNamespace = this.#options.containment === 'pid-namespace';
     const marker = `${MARKER_NAME}=${this.#options.marker}`;
-    this.#tree = inNamespace ? platform.namespaceTree() : platform.markedTree(pid, marker);
-    child.once('exit', (code, signal) => void this.#onExit(code, signal));
+    this.#tree = inNamespace ? platform.namespaceTree(this.#starter.own) : platform.markedTree(pid, marker);
     this.#watch();
     this.#armTimeout();
-    // Killed between two tries to start it.
+    // Killed while it was being started.
     if (this.#cause !== undefined) this.end(this.#cause);
   }
 
-  #onSpawnError(error: unknown, retryUntil: number): void {
-    const code = error instanceof Error && 'code' in error ? String(error.code) : String(error);
+  #onRefused(code: string, retryUntil: number): void {
     if (code === 'ETXTBSY' && this.#cause === undefined && this.#clock.monotonic() < retryUntil) {
       setTimeout(() => this.#spawn(retryUntil), BUSY_PAUSE_MS);
       return;

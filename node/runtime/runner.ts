@@ -5,6 +5,7 @@ import { createServer, type Socket } from 'node:net';
 import { parseArgs } from 'node:util';
 import { realClock } from '../clock.ts';
 import { Attempt } from './attempt.ts';
+import { makeStarter } from './starter.ts';
 import {
   type ExitRecord,
   encodeLine,
@@ -32,6 +33,8 @@ const { values } = parseArgs({
 });
 
 const clock = realClock();
+const containment = values.containment === 'pid-namespace' ? 'pid-namespace' : 'process-group';
+const starter = makeStarter(containment === 'pid-namespace');
 let daemon: Socket | undefined;
 let attempt: Attempt | undefined;
 /** An end that is not on disk and that no daemon has heard. */
@@ -102,7 +105,6 @@ function obey(message: ToRunner): void {
 }
 
 function start({ spec, marker, lease }: Extract<ToRunner, { kind: 'start' }>): void {
-  const containment = values.containment === 'pid-namespace' ? 'pid-namespace' : 'process-group';
   const events = {
     onFrozen: (frozen: boolean) => say({ kind: 'frozen', frozen }),
     onEnded(record: ExitRecord, end: { readonly saved: boolean; readonly spent: boolean }): void {
@@ -114,7 +116,7 @@ function start({ spec, marker, lease }: Extract<ToRunner, { kind: 'start' }>): v
     },
   };
   const frozenMaxMs = Number(values['frozen-ms']);
-  attempt = new Attempt({ clock, events }, { spec, marker, lease, containment, frozenMaxMs });
+  attempt = new Attempt({ clock, starter, events }, { spec, marker, lease, containment, frozenMaxMs });
   attempt.begin();
 }
 
