@@ -67,7 +67,7 @@ const BATCH_MAX = 512;
 const UNSTABLE_MAX = 1_024;
 const UNSTABLE_MAX_BYTES = 4 * 1024 * 1024;
 /** Rows with no append to ride on are written by themselves after so long. */
-const IDLE_MS = 5;
+const IDLE_MS = 100;
 
 export class Consensus implements ReplicatedLog {
   readonly #storage: LogStorage;

@@ -53,7 +53,8 @@ export class Granting {
 
   async #run(): Promise<void> {
     this.#running = true;
-    await new Promise((resolve) => setImmediate(resolve));
+    // Not within the batch that is being applied; what comes while a round is under way shares the next one.
+    await Promise.resolve();
     while (this.#due && !this.#stopped.aborted && this.#parts.log.status().leading) {
       this.#due = false;
       try {
