@@ -153,7 +153,7 @@ test('rows ride in the next append, or are written by themselves after a short i
   await node.log.propose(set('b', 1), { timeoutMs });
   assert.is(disk.appliedIndex, 2);
   assert.is(node.storage.row('a'), 1);
-  await node.clock.advance(120);
+  await node.clock.advance(250);
   assert.is(disk.appliedIndex, 3);
   assert.is(node.storage.row('b'), 1);
   disk.rows.set('b', '7');
@@ -165,7 +165,7 @@ test('a scan shows applied rows in key order, whether they are on disk or not', 
   const disk = new MemoryDisk();
   const node = await begin(disk);
   for (const key of ['k/1', 'k/3', 'k/5', 'k/6']) await node.log.propose(set(key, 1), { timeoutMs });
-  await node.clock.advance(120);
+  await node.clock.advance(250);
   const gate = hold(disk);
   const answers = [set('k/2', 2), set('k/3', 2), set('k/5', -1), set('k/7', 2)].map((one) =>
     node.log.propose(one, { timeoutMs }),
@@ -228,7 +228,7 @@ test('a full disk refuses with 507, keeps answering reads, and goes on by itself
   assert.ok(node.log.status().leading);
   assert.is(node.log.view.get('lost'), undefined);
   await node.log.propose(set('later', 3), { timeoutMs });
-  await node.clock.advance(120);
+  await node.clock.advance(250);
   assert.equal([...disk.rows.keys()].sort(), ['kept', 'later']);
   assert.equal([...new Set(seen)], ['full', 'ok']);
   await end(node);
