@@ -55,6 +55,7 @@ export class WorkerPart {
       { store: blobs, carrier, clock, out },
       {
         attemptsFolder,
+        spareFolder: join(core.options.dataFolder, 'spare'),
         slots: kept.slots,
         path: process.env.PATH ?? DEFAULT_PATH,
         lang: process.env.LANG ?? 'C.UTF-8',

@@ -1,8 +1,10 @@
 // The folder of one attempt: where everything in it is, and how it goes.
-import { readdirSync, rmdirSync, unlinkSync } from 'node:fs';
 import { chmod, readdir, rm } from 'node:fs/promises';
 import { join } from 'node:path';
 import { onDisk, systemCode } from '../blob/disk.ts';
+
+/** Of the folders that a script may write to. */
+export const FOLDER_MODE = 0o755;
 
 export interface AttemptFolder {
   readonly folder: string;
@@ -32,7 +34,6 @@ export function attemptFolder(folder: string): AttemptFolder {
 
 /** Removes an attempt's folder, also where its script took away the right to look into its own folders. */
 export async function removeAttemptFolder(folder: string): Promise<void> {
-  if (removedAsSmall(folder)) return;
   try {
     await rm(folder, { recursive: true, force: true });
   } catch (error) {
@@ -40,22 +41,6 @@ export async function removeAttemptFolder(folder: string): Promise<void> {
     if (code !== 'EACCES' && code !== 'EPERM') throw error;
     await openUp(Buffer.from(folder));
     await onDisk("removing an attempt's folder", rm(folder, { recursive: true, force: true }));
-  }
-}
-
-/** A small task leaves its own few files and empty folders: they go without a thread for each. */
-function removedAsSmall(folder: string): boolean {
-  try {
-    for (const { name, parentPath } of readdirSync(folder, { withFileTypes: true })) {
-      const path = join(parentPath, name);
-      if (name === 'work' || name === 'home' || name === 'tmp') rmdirSync(path);
-      else unlinkSync(path);
-    }
-    rmdirSync(folder);
-    return true;
-  } catch {
-    // Something is in there, or in the way: the thorough way says what.
-    return false;
   }
 }
 

@@ -9,18 +9,19 @@ import type { Clock } from '../../protocol/time.ts';
 import { judgeInput } from '../../protocol/wire/manifest.ts';
 import { onDisk, systemCode } from '../blob/disk.ts';
 import type { BlobStore } from '../blob/port.ts';
-import { type AttemptFolder, attemptFolder, removeAttemptFolder } from './attempt-folder.ts';
+import { type AttemptFolder, attemptFolder, FOLDER_MODE, removeAttemptFolder } from './attempt-folder.ts';
 import { type Known, stampOf, writeSnapshot } from './snapshot.ts';
+import type { SpareFolders } from './spare-folders.ts';
 import { Window } from './window.ts';
 
 const PLACED_AT_ONCE = 8;
 const INPUTS_MAX = 250_000;
 const FILE_MODE = 0o644;
-const FOLDER_MODE = 0o755;
 
 export interface StageDeps {
   readonly store: BlobStore;
   readonly clock: Clock;
+  readonly spare?: SpareFolders;
 }
 
 export interface StageRequest {
@@ -41,7 +42,7 @@ export async function stageAttempt(
   signal?: AbortSignal,
 ): Promise<AttemptFolder> {
   const places = attemptFolder(request.folder);
-  await onDisk('making the folder of an attempt', makeFolders(places));
+  await onDisk('making the folder of an attempt', makeFolders(places, deps.spare));
   const stage = new Stage(deps, places.workFolder);
   await stage.fill(request.inputs, signal);
   if (request.stdin !== null) await deps.store.place(request.stdin, places.stdinFile, { mode: 0o600 });
@@ -50,7 +51,8 @@ export async function stageAttempt(
 }
 
 /** A handful of calls that never wait for the disk: a thread for each would cost more than they do. */
-async function makeFolders(places: AttemptFolder): Promise<void> {
+async function makeFolders(places: AttemptFolder, spare: SpareFolders | undefined): Promise<void> {
+  if (spare?.take(places.folder) === true) return;
   try {
     mkdirSync(places.folder, { mode: 0o700 });
   } catch (error) {
@@ -59,8 +61,9 @@ async function makeFolders(places: AttemptFolder): Promise<void> {
     await removeAttemptFolder(places.folder);
     mkdirSync(places.folder, { mode: 0o700 });
   }
-  for (const folder of [places.workFolder, places.homeFolder, places.tmpFolder])
+  for (const folder of [places.workFolder, places.homeFolder, places.tmpFolder]) {
     mkdirSync(folder, { mode: FOLDER_MODE });
+  }
 }
 
 class Stage {

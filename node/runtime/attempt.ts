@@ -136,12 +136,13 @@ export class Attempt {
   }
 
   #spawn(retryUntil: number): void {
-    const { argv, env, workFolder, stdinFile, stdoutFile, stderrFile } = this.#spec;
+    const { argv, env, umask, workFolder, stdinFile, stdoutFile, stderrFile } = this.#spec;
     this.#starter.start(
       {
         argv,
         env: { ...env, [MARKER_NAME]: this.#options.marker },
         folder: workFolder,
+        umask: umask ?? process.umask(),
         stdinFile: stdinFile ?? '/dev/null',
         stdoutFile,
         stderrFile,

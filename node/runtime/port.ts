@@ -15,6 +15,8 @@ export interface AttemptSpec {
   readonly stderrFile: string;
   /** The whole environment: nothing is added but what the runtime itself needs to mark its own. */
   readonly env: Readonly<Record<string, string>>;
+  /** Permission bits that new files do not get; absent: as the runtime's own. */
+  readonly umask?: number;
   /** Frozen time does not count. */
   readonly timeoutMs: number | null;
 }

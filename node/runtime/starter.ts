@@ -10,6 +10,7 @@ export interface StartRequest {
   readonly argv: readonly string[];
   readonly env: Readonly<Record<string, string>>;
   readonly folder: string;
+  readonly umask: number;
   readonly stdinFile: string;
   /** Appended to. The script writes to files, not pipes: they outlive the daemon, and the runner handles no bytes. */
   readonly stdoutFile: string;
@@ -39,8 +40,10 @@ export function makeStarter(contained: boolean): Starter {
 class NodeStarter implements Starter {
   readonly own: ReadonlySet<number> = new Set();
 
-  start({ argv, env, folder, stdinFile, stdoutFile, stderrFile }: StartRequest, events: StartEvents): void {
+  start(request: StartRequest, events: StartEvents): void {
+    const { argv, env, folder, umask, stdinFile, stdoutFile, stderrFile } = request;
     const files: number[] = [];
+    const own = process.umask(umask);
     try {
       files.push(openSync(stdinFile, 'r'), openSync(stdoutFile, 'a'), openSync(stderrFile, 'a'));
       const child = spawn(argv[0] ?? '', argv.slice(1), { cwd: folder, env, stdio: files, detached: true });
@@ -51,6 +54,7 @@ class NodeStarter implements Starter {
       // Node throws some of these and emits the others.
       events.onRefused(codeOf(error));
     } finally {
+      process.umask(own);
       for (const file of files) closeSync(file);
     }
   }
@@ -66,7 +70,7 @@ const codeOf = (error: unknown): string =>
 const PROGRAM = `
 sub take { my ($n, $s) = ($_[0], ''); while (length $s < $n) { sysread(STDIN, $s, $n - length $s, length $s) || exit } $s }
 for (;;) {
-  my ($cwd, $in, $out, $err, $n, @rest) = unpack '(N/a)*', take(unpack 'N', take(4));
+  my ($cwd, $umask, $in, $out, $err, $n, @rest) = unpack '(N/a)*', take(unpack 'N', take(4));
   my @env = splice @rest, 0, $n;
   pipe my $r, my $w;
   my $pid = fork;
@@ -74,6 +78,7 @@ for (;;) {
   if (!$pid) {
     setpgrp 0, 0;
     if (chdir $cwd and open STDIN, '<', $in and open STDOUT, '>>', $out and open STDERR, '>>', $err) {
+      umask $umask;
       %ENV = map { split /=/, $_, 2 } @env;
       exec { $rest[0] } @rest;
     }
@@ -156,9 +161,10 @@ function faultIn({ argv, env, folder }: StartRequest): string | undefined {
   return strings.some((each) => each.includes('\0')) ? 'ERR_INVALID_ARG_VALUE' : undefined;
 }
 
-function frame({ argv, env, folder, stdinFile, stdoutFile, stderrFile }: StartRequest): Buffer {
+function frame({ argv, env, folder, umask, stdinFile, stdoutFile, stderrFile }: StartRequest): Buffer {
   const variables = Object.entries(env).map(([name, value]) => `${name}=${value}`);
-  const strings = [folder, stdinFile, stdoutFile, stderrFile, String(variables.length), ...variables, ...argv];
+  const files = [stdinFile, stdoutFile, stderrFile];
+  const strings = [folder, String(umask), ...files, String(variables.length), ...variables, ...argv];
   const parts = strings.flatMap((each) => [length(Buffer.byteLength(each)), Buffer.from(each)]);
   const body = Buffer.concat(parts);
   return Buffer.concat([length(body.length), body]);

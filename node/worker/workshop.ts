@@ -14,6 +14,7 @@ import { decodeGrants, encodeGrants, type PushedGrant } from '../../protocol/wir
 import type { BlobStore } from '../blob/port.ts';
 import { type attemptFolder, removeAttemptFolder } from '../files/attempt-folder.ts';
 import { collectOutputs } from '../files/collect.ts';
+import { SpareFolders } from '../files/spare-folders.ts';
 import { stageAttempt } from '../files/stage.ts';
 import type { Log } from '../log.ts';
 import { slotsOf } from '../policy/placement.ts';
@@ -45,6 +46,8 @@ export interface WorkshopParts {
 export interface WorkshopOptions {
   /** Absolute; holds the folders of attempts and nothing else. */
   readonly attemptsFolder: string;
+  /** Absolute, on the same disk. */
+  readonly spareFolder: string;
   readonly slots: number;
   /** The worker's own PATH and LANG, for tasks that bring none. */
   readonly path: string;
@@ -53,6 +56,7 @@ export interface WorkshopOptions {
 
 export class FileWorkshop implements Workshop {
   readonly #parts: WorkshopParts;
+  readonly #spare: SpareFolders;
   readonly #options: WorkshopOptions;
   /** What each collected result named, its manifest's files included, until it is delivered. */
   readonly #named = new WeakMap<Result, readonly Sha256[]>();
@@ -62,6 +66,7 @@ export class FileWorkshop implements Workshop {
   constructor(parts: WorkshopParts, options: WorkshopOptions) {
     this.#parts = parts;
     this.#options = options;
+    this.#spare = new SpareFolders(options.spareFolder, options.slots * 2);
   }
 
   folderOf(fence: Fence): string {
@@ -77,7 +82,7 @@ export class FileWorkshop implements Workshop {
     this.#use(grant.fence, blobs);
     await this.#parts.carrier.fetch([...blobs], signal);
     const folder = this.folderOf(grant.fence);
-    const places = await stageAttempt(this.#parts, { folder, inputs, stdin }, signal);
+    const places = await stageAttempt({ ...this.#parts, spare: this.#spare }, { folder, inputs, stdin }, signal);
     writeFileSync(join(folder, GRANT_FILE), encodeGrants([pushed])[0] as Uint8Array);
     const env = this.#environment(grant, places);
     return {
@@ -89,6 +94,7 @@ export class FileWorkshop implements Workshop {
       stdoutFile: places.stdoutFile,
       stderrFile: places.stderrFile,
       env,
+      ...(grant.spec.umask === undefined ? {} : { umask: grant.spec.umask }),
       timeoutMs: grant.spec.timeoutMs ?? null,
     };
   }
@@ -171,9 +177,10 @@ export class FileWorkshop implements Workshop {
       },
       commandsOn(path),
     );
-    // Alone it is started as a file of the current folder, as one would type it, never looked up on the PATH.
-    const argv = started.length === 1 ? [`./${spec.script.path}`] : started;
-    return [...argv, ...filledArgs(args, entry)];
+    const named = spec.script.as ?? spec.script.path;
+    // Alone it is started as a file of the current folder, never looked up on the PATH.
+    const own = started.length === 1 && !named.includes('/') ? `./${named}` : named;
+    return [...started.slice(0, -1), own, ...filledArgs(args, entry)];
   }
 
   async collect(grant: PushedGrant, ended: AttemptEnded): Promise<Result> {
@@ -205,7 +212,8 @@ export class FileWorkshop implements Workshop {
 
   async discard(fence: Fence): Promise<void> {
     this.#inUse.delete(fence);
-    await removeAttemptFolder(this.folderOf(fence));
+    const folder = this.folderOf(fence);
+    if (!this.#spare.give(folder)) await removeAttemptFolder(folder);
   }
 
   /** The grant of an attempt whose folder is still here; undefined where the folder does not say. */

@@ -4,7 +4,7 @@ import type { Config } from '../../config/config.ts';
 import { type Call, isSet } from '../call.ts';
 import { readItems } from '../upload/items.ts';
 import { pathMap } from '../upload/paths.ts';
-import { makePlan, type Plan } from '../upload/plan.ts';
+import { type Caller, makePlan, type Plan } from '../upload/plan.ts';
 import { readEnvFile } from './environment.ts';
 import type { FileRequest } from './job-file.ts';
 import { type StdinFile, stdinFile, stdinKind } from './stdin.ts';
@@ -58,7 +58,6 @@ async function planOf(
     ...(Object.keys(env).length > 0 ? { env } : {}),
     input: [...(config.job.input ?? []), ...request.inputs],
   };
-  const { PATH, VIRTUAL_ENV } = from.env;
   return makePlan(
     {
       script: request.script,
@@ -69,8 +68,20 @@ async function planOf(
       paths: pathMap(from.cwd),
       home: from.home,
       outputDir: resolve(from.cwd, config.job.outputDir ?? (items === undefined ? '.' : 'outputs')),
-      caller: known.isLocal && PATH !== undefined ? { path: PATH, virtualEnv: VIRTUAL_ENV || undefined } : undefined,
+      umask: process.umask(),
+      caller: known.isLocal ? callerOf(from.env) : undefined,
     },
     known.signal,
   );
+}
+
+const LOCALE = /^(LANGUAGE|LC_[A-Z]+|TZ)$/;
+
+function callerOf(env: Call['world']['surroundings']['env']): Caller | undefined {
+  const { PATH, VIRTUAL_ENV, LANG = '' } = env;
+  if (PATH === undefined) return undefined;
+  // Empty counts as not set, where the worker would else put a language of its own.
+  const locale: Record<string, string> = { LANG };
+  for (const [name, value] of Object.entries(env)) if (LOCALE.test(name) && value !== undefined) locale[name] = value;
+  return { path: PATH, virtualEnv: VIRTUAL_ENV || undefined, locale };
 }

@@ -1,6 +1,6 @@
 // From a command line to a job: what comes along, how the arguments read there, and the spec to submit.
 import { hostname } from 'node:os';
-import { basename, dirname, resolve } from 'node:path';
+import { basename, dirname, relative, resolve } from 'node:path';
 import type { InputFile, ItemEntry, JobSpec } from '../../../protocol/api/jobspec.ts';
 import { fill, holdsPlaceholder } from '../../../protocol/api/placeholders.ts';
 import { SkeinError } from '../../../protocol/errors.ts';
@@ -25,8 +25,17 @@ export interface PlanRequest {
   readonly home: string;
   /** Absolute. */
   readonly outputDir: string;
+  readonly umask: number;
   /** On the mesh `local` alone. */
-  readonly caller: { readonly path: string; readonly virtualEnv: string | undefined } | undefined;
+  readonly caller: Caller | undefined;
+}
+
+/** What a script that is run here finds around it. */
+export interface Caller {
+  readonly path: string;
+  readonly virtualEnv: string | undefined;
+  /** The variables of language and time zone. */
+  readonly locale: Readonly<Record<string, string>>;
 }
 
 export interface Plan {
@@ -85,7 +94,7 @@ async function prepare(request: PlanRequest): Promise<Prepared> {
     });
   }
   const context: ArgumentContext = { paths, home: request.home, taken: new Collection(), notes: [] };
-  if (script.kind === 'file') await takeScript(script.local, script, request, context);
+  if (script.kind === 'file') await takeScript(script, request, context);
   for (const input of settings.input ?? []) await takeInput(input, context);
   const templates = withItemPlace(request);
   const args: string[] = [];
@@ -116,19 +125,19 @@ function withItemPlace({ items, args, script }: PlanRequest): readonly string[] 
   return args.some((arg) => holdsPlaceholder(arg, first.value)) ? args : [...args, '{}'];
 }
 
+/** A script behind a link goes along as both: Python and Node look for its modules where the link leads. */
 async function takeScript(
-  local: string,
-  script: Script,
+  script: Script & { readonly kind: 'file' },
   request: PlanRequest,
-  context: ArgumentContext,
+  { paths, taken, ...context }: ArgumentContext,
 ): Promise<void> {
-  const stats = statOf(local);
-  if (stats === undefined) return;
-  const path = context.paths.workPath(local);
+  const { local, file, mode, sizeBytes } = script;
+  const [path, named] = [paths.workPath(file), paths.workPath(local)];
   const because = request.script;
-  context.taken.add({ kind: 'file', path, local, mode: stats.mode & 0o777, sizeBytes: stats.size, because });
-  if (request.settings.scan !== false)
-    await takeModules(local, languageOf(script), context, `${basename(local)} (imports)`);
+  taken.add({ kind: 'file', path, local: file, mode, sizeBytes, because });
+  if (named !== path) taken.add({ kind: 'link', path: named, target: relative(dirname(named), path), because });
+  if (request.settings.scan === false) return;
+  await takeModules(file, languageOf(script), { paths, taken, ...context }, `${basename(local)} (imports)`);
 }
 
 async function takeModules(
@@ -305,12 +314,13 @@ function makeSpec(
     ...started,
     ...inputsOf(inputs, uploads),
     items: itemsOf(prepared, hashOf, uploads),
-    env: settings.env,
+    env: environmentOf(request),
     stdin: stdin === undefined ? undefined : { sha256: stdin },
     runtime: settings.runtime !== undefined && isRuntimeKind(settings.runtime) ? settings.runtime : undefined,
     interpreter: asked === undefined ? undefined : [...asked],
     path: request.caller?.path,
     virtualEnv: request.caller?.virtualEnv,
+    umask: request.umask,
     needs: settings.needs,
     timeoutMs: settings.timeout,
     startWithinMs: settings.startWithin,
@@ -325,6 +335,11 @@ function makeSpec(
   });
 }
 
+function environmentOf({ caller, settings }: PlanRequest): JobSpec['env'] {
+  const env = { ...caller?.locale, ...settings.env };
+  return Object.keys(env).length > 0 ? env : undefined;
+}
+
 function startOf(
   prepared: Prepared,
   request: PlanRequest,
@@ -334,8 +349,10 @@ function startOf(
   const args = prepared.args.length > 0 ? { args: [...prepared.args] } : {};
   if (script.kind === 'command') return { command: [script.name], ...args };
   if (script.kind === 'items') return { command: ['./{}'], ...args };
-  const path = request.paths.workPath(script.local);
-  return { script: { path, sha256: hashOf(script.local), mode: script.mode }, ...args };
+  const path = request.paths.workPath(script.file);
+  const as = rewritten(request.script, request.paths.workPath(script.local));
+  const named = as === path ? {} : { as };
+  return { script: { path, sha256: hashOf(script.file), mode: script.mode, ...named }, ...args };
 }
 
 function inputsOf(inputs: InputFile[], uploads: Map<string, Source>): Pick<JobSpec, 'inputs' | 'inputsManifest'> {

@@ -1,5 +1,5 @@
 // What SCRIPT is: a file here, a command on the worker's PATH, or each item in turn; and what starts it.
-import { closeSync, openSync, readSync } from 'node:fs';
+import { closeSync, lstatSync, openSync, readSync, realpathSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
 import { scriptArgv } from '../../runtime/interpreter.ts';
 import { ScriptError } from '../exit-codes.ts';
@@ -8,8 +8,10 @@ import { statOf } from './stat.ts';
 export type Script =
   | {
       readonly kind: 'file';
-      /** Absolute. */
+      /** Absolute, as it was named. */
       readonly local: string;
+      /** Absolute; where that leads, if it is a link. */
+      readonly file: string;
       readonly mode: number;
       readonly sizeBytes: number;
       /** What will start it, or none: it starts itself. */
@@ -51,7 +53,9 @@ export function findScript(script: string, runtime: string | undefined, cwd: str
   const stats = script === '' ? undefined : statOf(local);
   if (stats?.isFile() === true) {
     const found = chosen ?? interpreterFor(local, stats.mode);
-    return { kind: 'file', local, mode: stats.mode & 0o777, sizeBytes: stats.size, interpreter: found, chosen };
+    const { mode, size: sizeBytes } = stats;
+    const file = isLink(local) ? realpathSync(local) : local;
+    return { kind: 'file', local, file, mode: mode & 0o777, sizeBytes, interpreter: found, chosen };
   }
   if (stats !== undefined && (script.includes('/') || script === '.' || script === '..')) {
     throw new ScriptError('file-unreadable', `${script} is no file`, 126, { fix: 'name a script, or a command' });
@@ -61,6 +65,8 @@ export function findScript(script: string, runtime: string | undefined, cwd: str
   }
   return { kind: 'command', name: script, interpreter: chosen };
 }
+
+const isLink = (path: string): boolean => lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true;
 
 /** What starts a local file: its shebang's, else its extension's, else none where it is executable. Fails with 126. */
 export function interpreterFor(local: string, mode: number): readonly string[] | undefined {
