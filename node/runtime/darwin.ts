@@ -13,6 +13,7 @@ interface Row {
 }
 
 export const darwin: Platform = {
+  openFile: () => undefined,
   bootId: () => execFileSync('/usr/sbin/sysctl', ['-n', 'kern.bootsessionuuid'], { encoding: 'utf8' }).trim(),
   namespaceCommand: async () => undefined,
   namespaceTree: () => {

@@ -2,7 +2,7 @@
 import { execFile } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { assert } from '../../protocol/errors.ts';
-import type { Platform, Tree, TreeLook } from './platform.ts';
+import type { OpenFile, Platform, Tree, TreeLook } from './platform.ts';
 import { sendSignal } from './signal.ts';
 
 const NAMESPACE = ['--pid', '--fork', '--kill-child=SIGKILL', '--mount-proc', '--propagation', 'slave'];
@@ -18,6 +18,7 @@ export const linux: Platform = {
   killMarked,
   children,
   withArgument,
+  openFile,
   isAlive: (pid) => pid > 0 && stateOf(pid) !== 'gone',
 };
 
@@ -98,6 +99,16 @@ function children(pid: number): readonly number[] {
 
 function withArgument(argument: string): readonly number[] {
   return processIds().filter((pid) => read(`/proc/${pid}/cmdline`).split('\0').includes(argument));
+}
+
+const O_APPEND = 0o2000;
+
+function openFile(fd: number): OpenFile | undefined {
+  const text = read(`/proc/self/fdinfo/${fd}`);
+  const offset = Number(/pos:\s*(\d+)/.exec(text)?.[1] ?? Number.NaN);
+  const flags = Number.parseInt(/flags:\s*(\d+)/.exec(text)?.[1] ?? '0', 8);
+  if (!Number.isSafeInteger(offset)) return undefined;
+  return { path: `/proc/self/fd/${fd}`, offset, appends: (flags & O_APPEND) !== 0 };
 }
 
 function lookAt(pids: readonly number[]): TreeLook {

@@ -16,6 +16,15 @@ export interface TreeLook {
   readonly zombies: number;
 }
 
+export interface OpenFile {
+  /** Opens it anew, with a place of its own. */
+  readonly path: string;
+  /** Where the descriptor stands. */
+  readonly offset: number;
+  /** Every write goes to its end. */
+  readonly appends: boolean;
+}
+
 export interface Platform {
   /** Differs after each boot. */
   bootId(): string;
@@ -31,6 +40,8 @@ export interface Platform {
   children(pid: number): readonly number[];
   /** Processes whose command line holds `argument` as a whole. */
   withArgument(argument: string): readonly number[];
+  /** The regular file behind a descriptor of this process, or undefined where this system does not tell. */
+  openFile(fd: number): OpenFile | undefined;
   /** Not gone and not a zombie. */
   isAlive(pid: number): boolean;
 }

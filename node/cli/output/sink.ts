@@ -2,8 +2,9 @@
 // who pauses stops this stream and not the whole command; a reader who is gone is told by StdoutClosed.
 
 import { spawnSync } from 'node:child_process';
-import { fstatSync, ftruncateSync, readFileSync, type Stats, write } from 'node:fs';
+import { fstatSync, ftruncateSync, type Stats, write } from 'node:fs';
 import { isatty } from 'node:tty';
+import { platform } from '../../runtime/platform.ts';
 
 export interface Sink {
   readonly isTerminal: boolean;
@@ -67,14 +68,10 @@ function safeStat(fd: number): Stats | undefined {
 
 /** Where a regular file's next write goes, and whether it always goes to the end. */
 function startOf(fd: number, size: number): { readonly begin: number; readonly appends: boolean } {
-  try {
-    const text = readFileSync(`/proc/self/fdinfo/${fd}`, 'utf8');
-    const appends = (Number.parseInt(/flags:\s*(\d+)/.exec(text)?.[1] ?? '0', 8) & 0o2000) !== 0;
-    return { begin: appends ? size : Number(/pos:\s*(\d+)/.exec(text)?.[1] ?? size), appends };
-  } catch {
-    // No /proc here: a file that was opened for this command alone is as long as what was written before.
-    return { begin: size, appends: false };
-  }
+  const file = platform.openFile(fd);
+  // Where nobody tells: a file that was opened for this command alone is as long as what was written before.
+  if (file === undefined) return { begin: size, appends: false };
+  return { begin: file.appends ? size : file.offset, appends: file.appends };
 }
 
 /** Perl is on every Debian and every Mac; where it is not, writes name their own place. */

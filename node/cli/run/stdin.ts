@@ -1,10 +1,11 @@
 // What the script reads on standard input: a redirected regular file, or with --stdin a pipe read to its end.
 
 import { spawnSync } from 'node:child_process';
-import { createWriteStream, fstatSync, mkdtempSync, readFileSync, rmSync, type Stats } from 'node:fs';
+import { createWriteStream, fstatSync, mkdtempSync, rmSync, type Stats } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pipeline } from 'node:stream/promises';
+import { platform } from '../../runtime/platform.ts';
 import type { World } from '../world.ts';
 
 export interface StdinFile {
@@ -34,7 +35,7 @@ function statStdin(): Stats | undefined {
 
 /** Undefined where the script gets none. Reads a pipe to its end: only then can it be submitted. */
 export async function stdinFile(kind: StdinKind, asked: boolean, world: World): Promise<StdinFile | undefined> {
-  if (kind === 'file') return (await openedFile()) ?? spool(world.stdin);
+  if (kind === 'file') return openedFile() ?? spool(world.stdin);
   return asked && kind === 'pipe' ? spool(world.stdin) : undefined;
 }
 
@@ -42,15 +43,9 @@ export async function stdinFile(kind: StdinKind, asked: boolean, world: World): 
  * The file itself, from where the descriptor stands. Opened anew, so that a shell's `while read` loop around us keeps
  * its place in it.
  */
-async function openedFile(): Promise<StdinFile | undefined> {
-  try {
-    const text = readFileSync('/proc/self/fdinfo/0', 'utf8');
-    const start = Number(/pos:\s*(\d+)/.exec(text)?.[1] ?? Number.NaN);
-    return Number.isSafeInteger(start) ? { local: '/proc/self/fd/0', start, dispose: () => undefined } : undefined;
-  } catch {
-    // No /proc on this system: it is read like a pipe.
-    return undefined;
-  }
+function openedFile(): StdinFile | undefined {
+  const file = platform.openFile(0);
+  return file === undefined ? undefined : { local: file.path, start: file.offset, dispose: () => undefined };
 }
 
 async function spool(stdin: NodeJS.ReadableStream): Promise<StdinFile> {

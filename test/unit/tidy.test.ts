@@ -1,0 +1,123 @@
+// The tree itself under test: its rules hold, and the tools that check them do fail on a planted violation.
+import { spawnSync } from 'node:child_process';
+import { globSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+
+const root = fileURLToPath(new URL('../..', import.meta.url));
+const sources = (pattern: string): readonly string[] => globSync(pattern, { cwd: root });
+const read = (path: string): string => readFileSync(join(root, path), 'utf8');
+
+/** Runs a check with files in place that it must refuse. Planted beside the real ones, under a name that git ignores. */
+function withPlanted(files: Readonly<Record<string, string>>, check: () => void): void {
+  const paths = Object.keys(files).map((path) => join(root, path));
+  try {
+    for (const [path, text] of Object.entries(files)) {
+      mkdirSync(join(root, path, '..'), { recursive: true });
+      writeFileSync(join(root, path), text);
+    }
+    check();
+  } finally {
+    for (const path of paths) rmSync(path, { force: true });
+  }
+}
+
+const importsCheck = (): { readonly status: number | null; readonly stdout: string } =>
+  spawnSync(process.execPath, ['--disable-warning=ExperimentalWarning', 'scripts/imports.ts'], {
+    cwd: root,
+    encoding: 'utf8',
+  });
+const lint = (
+  ...paths: string[]
+): { readonly status: number | null; readonly stdout: string; readonly stderr: string } =>
+  spawnSync('node_modules/.bin/biome', ['lint', '--vcs-enabled=false', ...paths], { cwd: root, encoding: 'utf8' });
+
+test('the import rules refuse what is planted against them', () => {
+  const planted = {
+    'protocol/planted-1.ts': "export { realClock } from '../node/clock.ts';\n",
+    'gateway/planted-2.ts': "export { realClock } from '../node/clock.ts';\n",
+    'node/storage/planted-3.ts': "export { Leader } from '../leader/leader.ts';\n",
+    'node/policy/planted-4.ts': "export { readFileSync } from 'node:fs';\n",
+    'node/worker/planted-5.ts': "export { default } from 'fastify';\n",
+    'node/leader/planted-6.ts': "export { Worker } from '../worker/worker.ts';\n",
+  };
+  withPlanted(planted, () => {
+    const { status, stdout } = importsCheck();
+    assert.is(status, 1);
+    for (const path of Object.keys(planted))
+      assert.ok(stdout.includes(`: ${path} ->`), `${path} is refused: ${stdout}`);
+  });
+});
+
+test('the pure rooms are kept from clock, chance, network, disk and process', () => {
+  const violations = [
+    'Date.now()',
+    'Math.random()',
+    'process.pid',
+    'setTimeout(() => 1, 1)',
+    "fetch('x')",
+    'crypto.randomUUID()',
+    'performance.now()',
+    'Buffer.alloc(1)',
+  ];
+  for (const room of ['protocol', 'node/policy']) {
+    const files = Object.fromEntries(
+      violations.map((code, n) => [`${room}/planted-${n}.ts`, `export const value = ${code};\n`]),
+    );
+    withPlanted({ ...files, [`${room}/planted-fs.ts`]: "export { readFileSync } from 'node:fs';\n" }, () => {
+      for (const [path, code] of [...Object.entries(files), [`${room}/planted-fs.ts`, 'node:fs'] as const]) {
+        assert.is.not(lint(path).status, 0, `${path} with ${code}`);
+      }
+    });
+  }
+});
+
+test('/proc, cgroups and namespaces are touched in one file per platform', () => {
+  const touching = sources('{node,gateway,protocol}/**/*.{ts,js}').filter((path) =>
+    /\/proc\/|\/sys\/fs\/cgroup|\bunshare\b/.test(withoutComments(read(path))),
+  );
+  assert.equal(touching, ['node/runtime/linux.ts']);
+});
+
+const withoutComments = (text: string): string => text.replace(/\/\*[\s\S]*?\*\/|(?<!:)\/\/.*$/gm, '');
+
+test('every test file runs its tests', () => {
+  const silent = sources('test/**/*.test.ts').filter(
+    (path) => !/\.run\(\)|Suite\(|suite\(|promises\(|contract\(/i.test(read(path)),
+  );
+  assert.equal(silent, []);
+});
+
+test('every file opens by saying what it is for', () => {
+  const mute = sources('{node,gateway,protocol,scripts}/**/*.{ts,js}').filter(
+    (path) => !/^(#!.*\n)?(\/\/|\/\*\*) \S/.test(read(path)),
+  );
+  assert.equal(mute, []);
+});
+
+test('nothing is left for later in words', () => {
+  const marks = new RegExp(['TO', 'DO|FIX', 'ME|XX', 'X\\b'].join(''));
+  const left = sources('{node,gateway,protocol,test,scripts,examples}/**/*.{ts,js,mjs,py}').filter((path) =>
+    marks.test(read(path)),
+  );
+  assert.equal(left, []);
+});
+
+test('a suppression says why in the same line', () => {
+  const bare = sources('{node,gateway,protocol,test,scripts}/**/*.{ts,js}').flatMap((path) =>
+    read(path)
+      .split('\n')
+      .filter(
+        (line) =>
+          /(biome-ignore|@ts-expect-error|@ts-ignore)(?! \S+: \S)/.test(line) &&
+          !line.includes('RegExp') &&
+          !line.includes('filter('),
+      )
+      .map((line) => `${path}: ${line.trim()}`),
+  );
+  assert.equal(bare, []);
+});
+
+test.run();
