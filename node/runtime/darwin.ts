@@ -14,6 +14,7 @@ interface Row {
 
 export const darwin: Platform = {
   openFile: () => undefined,
+  commandLine: () => undefined,
   bootId: () => execFileSync('/usr/sbin/sysctl', ['-n', 'kern.bootsessionuuid'], { encoding: 'utf8' }).trim(),
   namespaceCommand: async () => undefined,
   namespaceTree: () => {

@@ -19,6 +19,7 @@ export const linux: Platform = {
   children,
   withArgument,
   openFile,
+  commandLine: () => readFileSync('/proc/self/cmdline'),
   isAlive: (pid) => pid > 0 && stateOf(pid) !== 'gone',
 };
 

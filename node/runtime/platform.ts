@@ -42,6 +42,8 @@ export interface Platform {
   withArgument(argument: string): readonly number[];
   /** The regular file behind a descriptor of this process, or undefined where this system does not tell. */
   openFile(fd: number): OpenFile | undefined;
+  /** The bytes of this process's arguments, as the system has them; undefined where it does not tell. */
+  commandLine(): Uint8Array | undefined;
   /** Not gone and not a zombie. */
   isAlive(pid: number): boolean;
 }

@@ -106,15 +106,11 @@ test('nothing is left for later in words', () => {
 });
 
 test('a suppression says why in the same line', () => {
+  const marks = ['biome-' + 'ignore', '@ts-' + 'expect-error', '@ts-' + 'ignore'].join('|');
   const bare = sources('{node,gateway,protocol,test,scripts}/**/*.{ts,js}').flatMap((path) =>
     read(path)
       .split('\n')
-      .filter(
-        (line) =>
-          /(biome-ignore|@ts-expect-error|@ts-ignore)(?! \S+: \S)/.test(line) &&
-          !line.includes('RegExp') &&
-          !line.includes('filter('),
-      )
+      .filter((line) => new RegExp(`(${marks})(?! \\S+: \\S)`).test(line))
       .map((line) => `${path}: ${line.trim()}`),
   );
   assert.equal(bare, []);
