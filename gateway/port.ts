@@ -1,5 +1,7 @@
 // What the HTTP door needs of a mesh. node/mesh.ts implements it; gateway/ knows nothing else of a node.
 import type { Readable } from 'node:stream';
+import type { Verdict } from '../protocol/api/job.ts';
+import type { PeerView } from '../protocol/api/mesh.ts';
 import type { EpochId, JobId, MeshId, PeerId, Sha256 } from '../protocol/ids.ts';
 import type { Command, Outcome } from '../protocol/state/command.ts';
 import type { LoggedEvent } from '../protocol/state/event.ts';
@@ -24,35 +26,8 @@ export interface MeshStatus {
   readonly ageMs?: number | null;
 }
 
-/** One peer as gossip shows it: an item of `skein peers`. */
-export interface PeerStatus {
-  readonly peerId: PeerId;
-  readonly name: string;
-  readonly roles: readonly string[];
-  readonly state: 'alive' | 'suspect' | 'draining' | 'dead' | 'left';
-  readonly reach: 'direct' | 'relayed' | 'dials-out';
-  readonly version: string | null;
-  readonly slots: { readonly busy: number; readonly total: number } | null;
-  readonly load1: number | null;
-  readonly memFreeBytes: number | null;
-  readonly heartbeatAgeMs: number | null;
-  readonly leaseLeftMs: number | null;
-  readonly loopDelayMs: number | null;
-  readonly blobs: { readonly count: number; readonly bytes: number } | null;
-  readonly rented: null;
-}
-
 export interface Waiting {
-  readonly verdict:
-    | 'running'
-    | 'behind-others'
-    | 'no-room'
-    | 'no-peer-fits'
-    | 'runtime-missing'
-    | 'inputs-copying'
-    | 'backoff'
-    | 'no-leader'
-    | 'finished';
+  readonly verdict: Verdict;
   readonly sentence: string;
   readonly since: number;
 }
@@ -85,7 +60,7 @@ export interface MeshPort {
   waiting(jobId: JobId): Waiting | null;
   /** Fences that workers report as begun: a granted task shows as `running` once it is heard. */
   begun(task: TaskRow): boolean;
-  peers(): readonly PeerStatus[];
+  peers(): readonly PeerView[];
   /** Facts for placement known at submission: undefined, or the sentence why no known member could meet the needs. */
   unmet(
     needs: { cpu?: number | 'all'; memBytes?: number; diskBytes?: number; gpu?: number } | undefined,

@@ -1,6 +1,7 @@
 // What the HTTP door sees of this node: its port, implemented over the log, the leader's view and the blobs.
 import type { Readable } from 'node:stream';
-import type { BlobPort, LogChunk, MeshPort, MeshStatus, PeerStatus, Waiting } from '../gateway/port.ts';
+import type { BlobPort, LogChunk, MeshPort, MeshStatus, Waiting } from '../gateway/port.ts';
+import type { PeerView } from '../protocol/api/mesh.ts';
 import { SkeinError } from '../protocol/errors.ts';
 import { type JobId, makeJobId, type PeerId, type Sha256 } from '../protocol/ids.ts';
 import type { Random } from '../protocol/random.ts';
@@ -30,7 +31,7 @@ export interface MeshParts {
   readonly clock: Clock;
   readonly random: Random;
   readonly version: string;
-  readonly peers: () => readonly PeerStatus[];
+  readonly peers: () => readonly PeerView[];
   readonly ticketAddresses: MeshPort['ticketAddresses'];
 }
 
@@ -134,7 +135,7 @@ export class Mesh implements MeshPort {
     return task.open !== null && fence !== undefined && this.#parts.leader.roster.hasBegun(task.open.peerId, fence);
   }
 
-  peers(): readonly PeerStatus[] {
+  peers(): readonly PeerView[] {
     return this.#parts.peers();
   }
 

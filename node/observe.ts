@@ -1,16 +1,16 @@
 // `skein peers` from the gossip itself: with the observer's key of a node on this machine and the members it knows.
+import type { PeerView } from '../protocol/api/mesh.ts';
 import type { Random } from '../protocol/random.ts';
 import type { Clock } from '../protocol/time.ts';
 import type { Beacon } from '../protocol/wire/window.ts';
 import { observe } from './gossip/observe.ts';
-import type { PeerLine } from './gossip/peer-table.ts';
 import { openObserverKey } from './identity/identity.ts';
 import { makeVerifier } from './identity/signing.ts';
 import { silentLog } from './log.ts';
 import { readObserverNote } from './observer-note.ts';
 
 export interface PeersReport {
-  readonly peers: readonly PeerLine[];
+  readonly peers: readonly PeerView[];
   readonly beacon: Beacon | undefined;
 }
 

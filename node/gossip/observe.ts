@@ -1,4 +1,5 @@
 // `skein peers` without a gateway: joins the gossip under the observer's key, listens for two intervals and says who is there.
+import type { PeerView } from '../../protocol/api/mesh.ts';
 import { SkeinError } from '../../protocol/errors.ts';
 import type { EpochId, MeshId, PeerId } from '../../protocol/ids.ts';
 import type { Random } from '../../protocol/random.ts';
@@ -10,14 +11,14 @@ import { type Beacon, beaconCodec } from '../../protocol/wire/window.ts';
 import type { Log } from '../log.ts';
 import { Libp2pTransport, type TransportKey } from '../transport/libp2p.ts';
 import type { Admission, Transport } from '../transport/port.ts';
-import { type PeerLine, PeerTable } from './peer-table.ts';
+import { PeerTable } from './peer-table.ts';
 
 const dialMs = 3000;
 /** Time for gossip streams to form, beyond the intervals. */
 const settleMs = 1000;
 
 export interface Observed {
-  readonly lines: readonly PeerLine[];
+  readonly lines: readonly PeerView[];
   readonly beacon: Beacon | undefined;
 }
 
@@ -62,7 +63,7 @@ async function listen(
   signal: AbortSignal,
 ): Promise<Observed> {
   const table = new PeerTable(clock);
-  const awaited = new Set<PeerId>(
+  const awaited = new Set<string>(
     members.members.filter(({ state }) => state === 'alive' || state === 'draining').map(({ peerId }) => peerId),
   );
   let beacon: Beacon | undefined;

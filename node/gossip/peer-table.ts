@@ -1,4 +1,5 @@
 // The latest heartbeat of every peer and when it was heard here. Ages are counted on this node's clock, never on the sender's.
+import type { PeerView } from '../../protocol/api/mesh.ts';
 import type { PeerId } from '../../protocol/ids.ts';
 import type { Clock } from '../../protocol/time.ts';
 import { type Heartbeat, isLater } from '../../protocol/wire/heartbeat.ts';
@@ -11,24 +12,6 @@ export interface Heard {
   readonly heartbeat: Heartbeat;
   /** Clock.uptime() */
   readonly atMs: number;
-}
-
-/** What `skein peers` shows of one member; null where it was not heard. */
-export interface PeerLine {
-  readonly peerId: PeerId;
-  readonly name: string;
-  readonly roles: readonly string[];
-  readonly state: 'alive' | 'suspect' | 'draining' | 'dead' | 'left';
-  readonly reach: 'direct' | 'relayed' | 'dials-out';
-  readonly version: string | null;
-  readonly slots: { readonly busy: number; readonly total: number } | null;
-  readonly load1: number | null;
-  readonly memFreeBytes: number | null;
-  readonly heartbeatAgeMs: number | null;
-  readonly leaseLeftMs: number | null;
-  readonly loopDelayMs: number | null;
-  readonly blobs: { readonly count: number; readonly bytes: number } | null;
-  readonly rented: null;
 }
 
 type Members = Pick<MemberList, 'members' | 'heartbeatMs'>;
@@ -65,18 +48,18 @@ export class PeerTable {
   }
 
   /** One line for each member, by name. `leaseLeftMs` is known to the leader alone. */
-  lines(list: Members, leaseLeftMs: (peer: PeerId) => number | null = () => null): readonly PeerLine[] {
+  lines(list: Members, leaseLeftMs: (peer: PeerId) => number | null = () => null): readonly PeerView[] {
     const lines = list.members.map((member) => this.#line(member, list.heartbeatMs, leaseLeftMs(member.peerId)));
     return lines.sort((a, b) => (a.name < b.name ? -1 : a.name > b.name ? 1 : 0));
   }
 
-  #line(member: Members['members'][number], intervalMs: number, leaseLeftMs: number | null): PeerLine {
+  #line(member: Members['members'][number], intervalMs: number, leaseLeftMs: number | null): PeerView {
     const heard = this.#heard.get(member.peerId);
     const beat = heard?.heartbeat;
     return {
       peerId: member.peerId,
       name: member.name,
-      roles: member.roles,
+      roles: [...member.roles],
       state: this.#state(member, beat, intervalMs),
       reach: beat?.reach ?? 'direct',
       version: beat?.version ?? null,
@@ -92,7 +75,7 @@ export class PeerTable {
   }
 
   // The log's word comes first: a heartbeat of an incarnation that is dead by record does not make it alive.
-  #state(member: Members['members'][number], beat: Heartbeat | undefined, intervalMs: number): PeerLine['state'] {
+  #state(member: Members['members'][number], beat: Heartbeat | undefined, intervalMs: number): PeerView['state'] {
     if (member.state === 'dead' || member.state === 'left') {
       return member.state === 'dead' && beat !== undefined && beat.incarnation > member.incarnation
         ? 'alive'

@@ -1,18 +1,8 @@
 // Why a job waits, as one verdict and one sentence. Every waiting job has one.
+import type { Verdict } from '../../protocol/api/job.ts';
 import type { Needs } from '../../protocol/api/jobspec.ts';
 import type { Counts } from '../../protocol/state/rows.ts';
 import { type Misfit, misfits, type Offer } from './placement.ts';
-
-export type Verdict =
-  | 'running'
-  | 'behind-others'
-  | 'no-room'
-  | 'no-peer-fits'
-  | 'runtime-missing'
-  | 'inputs-copying'
-  | 'backoff'
-  | 'no-leader'
-  | 'finished';
 
 export interface Question {
   readonly needs: Needs | undefined;

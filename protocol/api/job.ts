@@ -239,6 +239,7 @@ export const verdicts = [
   'no-leader',
   'finished',
 ] as const;
+export type Verdict = (typeof verdicts)[number];
 
 export const Explanation = Type.Object({
   schema: Type.Literal('skein.explain/1'),

@@ -71,7 +71,13 @@ export const JobSpec = Type.Object(
     labels: Type.Optional(Type.Record(Text(63), Text(255), { maxProperties: 64 })),
     script: Type.Optional(
       Type.Object(
-        { path: RelativePath, sha256: Hash, mode: Type.Optional(Type.Integer({ minimum: 0, maximum: 0o777 })) },
+        {
+          path: RelativePath,
+          sha256: Hash,
+          mode: Type.Optional(Type.Integer({ minimum: 0, maximum: 0o777 })),
+          /** How the script is named on its own command line (`./x`, or a link to it), where that is not its path. */
+          as: Type.Optional(RelativePath),
+        },
         { additionalProperties: false },
       ),
     ),
@@ -98,6 +104,9 @@ export const JobSpec = Type.Object(
     /** On the mesh `local` alone: the caller's PATH and active virtual environment. */
     path: Type.Optional(Text(32_768)),
     virtualEnv: Type.Optional(Text(4096)),
+    umask: Type.Optional(
+      Type.Integer({ minimum: 0, maximum: 0o777, description: 'permission bits that new files do not get' }),
+    ),
     needs: Type.Optional(Needs),
     timeoutMs: Type.Optional(Millis),
     startWithinMs: Type.Optional(Millis),

@@ -21,7 +21,8 @@ function sourceFault(spec: JobSpec): Fault | undefined {
     return { field: 'command', expected: 'must not stand beside script: one of the two' };
   }
   const expected = script === undefined ? undefined : pathFault(script.path);
-  return expected === undefined ? undefined : { field: 'script.path', expected };
+  if (expected !== undefined) return { field: 'script.path', expected };
+  return script?.as?.includes('\0') ? { field: 'script.as', expected: 'must not hold a NUL' } : undefined;
 }
 
 function itemsFault(spec: JobSpec): Fault | undefined {

@@ -1,9 +1,9 @@
 // Jobs: submission, cancellation, retry, and their removal once they are kept no longer.
-import type { Place } from './apply.ts';
 import { cancelQueued, recount, settle } from './close.ts';
 import type { Command, Outcome } from './command.ts';
 import type { Draft } from './draft.ts';
 import { done, once, refused } from './outcome.ts';
+import type { Place } from './place.ts';
 import { append, firstRow, take, taskState } from './queue.ts';
 import { type JobRow, keys, type ProgressRow, type TaskRow } from './rows.ts';
 

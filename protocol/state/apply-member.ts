@@ -1,11 +1,11 @@
 // Members: how they come, change incarnation, die and leave, and what that does to the grants they hold.
 import type { Fence, PeerId } from '../ids.ts';
 import { makeFence } from '../ids.ts';
-import type { Place } from './apply.ts';
 import { close, dropHold } from './close.ts';
 import type { Command, Outcome } from './command.ts';
 import type { Draft } from './draft.ts';
 import { done, refused } from './outcome.ts';
+import type { Place } from './place.ts';
 import { type AttemptEnd, type Hold, keys, type MemberRow, type Role } from './rows.ts';
 
 type Of<Kind extends Command['kind']> = Extract<Command, { kind: Kind }>;

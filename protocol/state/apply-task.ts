@@ -1,11 +1,11 @@
 // Grants and what closes them. A grant's log index is its fence; a task has at most one open.
 import type { Fence } from '../ids.ts';
 import { makeFence, parseFence } from '../ids.ts';
-import type { Place } from './apply.ts';
 import { type Closing, close, dropHold, recount, settle } from './close.ts';
 import type { Command, Outcome } from './command.ts';
 import type { Draft } from './draft.ts';
 import { done, type Refusal, refused } from './outcome.ts';
+import type { Place } from './place.ts';
 import { firstRow, take, taskState } from './queue.ts';
 import { type AttemptRow, keys, type MemberRow, type TaskRow } from './rows.ts';
 

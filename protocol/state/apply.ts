@@ -1,7 +1,6 @@
 // The replicated state machine: rows and a command in, changes, events and an outcome out.
 // A function of its arguments alone, so that every replica holds the same rows.
 import { unreachable } from '../errors.ts';
-import type { EpochId } from '../ids.ts';
 import * as access from './apply-access.ts';
 import * as job from './apply-job.ts';
 import * as member from './apply-member.ts';
@@ -9,12 +8,8 @@ import * as task from './apply-task.ts';
 import type { Command, Outcome } from './command.ts';
 import { type Change, Draft } from './draft.ts';
 import type { StateEvent } from './event.ts';
+import type { Place } from './place.ts';
 import type { View } from './rows.ts';
-
-export interface Place {
-  readonly index: number;
-  readonly epochId: EpochId;
-}
 
 export interface Effect {
   readonly changes: readonly Change[];

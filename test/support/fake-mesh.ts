@@ -2,7 +2,8 @@
 // Tests grant and finish tasks by hand.
 import { hash } from 'node:crypto';
 import { Readable } from 'node:stream';
-import type { BlobPort, LogChunk, MeshPort, MeshStatus, PeerStatus, Waiting } from '../../gateway/port.ts';
+import type { BlobPort, LogChunk, MeshPort, MeshStatus, Waiting } from '../../gateway/port.ts';
+import type { PeerView } from '../../protocol/api/mesh.ts';
 import { SkeinError } from '../../protocol/errors.ts';
 import type { EpochId, Fence, JobId, MeshId, PeerId, Sha256 } from '../../protocol/ids.ts';
 import { makeJobId } from '../../protocol/ids.ts';
@@ -43,7 +44,7 @@ export class FakeMesh implements MeshPort {
   unmetNow: string | undefined;
   begunNow = true;
   nowMs = Date.UTC(2026, 10, 24, 12, 0, 0);
-  peersNow: PeerStatus[] = [];
+  peersNow: PeerView[] = [];
   readonly drained: [PeerId, boolean][] = [];
 
   constructor(random: Random) {
@@ -151,7 +152,7 @@ export class FakeMesh implements MeshPort {
     return this.begunNow;
   }
 
-  peers(): readonly PeerStatus[] {
+  peers(): readonly PeerView[] {
     return this.peersNow;
   }
 
