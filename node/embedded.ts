@@ -8,7 +8,10 @@ import { SkeinError } from '../protocol/errors.ts';
 import type { Clock } from '../protocol/time.ts';
 import { type Surroundings, stateFolder } from './config/folders.ts';
 import { isRunning } from './config/nodes.ts';
+import { withoutOthers } from './descriptors.ts';
 
+/** As in local-node.ts. */
+const READY_FD = 3;
 const START_LIMIT_MS = 30_000;
 const LOOK_MS = 25;
 const CHECK_TIMEOUT_MS = 2_000;
@@ -98,12 +101,14 @@ async function clearStaleTurn(path: string): Promise<void> {
 async function startNode(folder: string, limitMs: number): Promise<void> {
   const errors = await open(join(folder, 'stderr.log'), 'w', 0o600);
   const entry = new URL(import.meta.url.endsWith('.ts') ? './local-node.ts' : './local-node.js', import.meta.url);
-  const child = spawn(process.execPath, ['--disable-warning=ExperimentalWarning', entry.pathname, folder], {
+  const node = [process.execPath, '--disable-warning=ExperimentalWarning', entry.pathname, folder];
+  const [file = process.execPath, ...args] = withoutOthers(node, [READY_FD]);
+  const child = spawn(file, args, {
     cwd: folder,
     detached: true,
     stdio: ['ignore', 'ignore', errors.fd, 'pipe'],
   });
-  const pipe = child.stdio[3];
+  const pipe = child.stdio[READY_FD];
   let line = '';
   await new Promise<void>((resolve) => {
     const timer = setTimeout(resolve, Math.max(0, limitMs));

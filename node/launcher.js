@@ -4,7 +4,7 @@
 import { spawn } from 'node:child_process';
 import { existsSync, realpathSync } from 'node:fs';
 import { createRequire } from 'node:module';
-import { constants } from 'node:os';
+import { constants, homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 
@@ -82,14 +82,22 @@ function readyDescriptor(argv) {
   return Number.isInteger(fd) && fd > 2 && fd < 256 ? fd : undefined;
 }
 
+/** The user's own folder, never the shared temporary one: what lies there is run. */
+function compiledFolder() {
+  const { HOME = homedir(), XDG_CACHE_HOME } = process.env;
+  return join(XDG_CACHE_HOME?.startsWith('/') ? XDG_CACHE_HOME : join(HOME, '.cache'), 'skein', 'compiled');
+}
+
 async function main() {
-  const installed = join(root, 'dist', 'node', 'cli', 'cli.js');
-  const entry = existsSync(installed) ? installed : join(root, 'node', 'cli', 'cli.ts');
+  // A package holds no source, and a checkout's dist/ may be an old one.
+  const source = join(root, 'node', 'cli', 'cli.ts');
+  const entry = existsSync(source) ? source : join(root, 'dist', 'node', 'cli', 'cli.js');
   const binary = suitableNode();
   if (binary === undefined) {
     process.stderr.write(`${explainMissingNode()}\n`);
     process.exit(125);
   }
+  process.env.NODE_COMPILE_CACHE ||= compiledFolder();
   if (binary === process.execPath) {
     const { runProcess } = await import(pathToFileURL(entry).href);
     await runProcess(process.argv.slice(2));

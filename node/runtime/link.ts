@@ -6,6 +6,7 @@ import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { SkeinError } from '../../protocol/errors.ts';
 import type { Clock } from '../../protocol/time.ts';
+import { withoutOthers } from '../descriptors.ts';
 import { platform } from './platform.ts';
 import type { RunnerHome } from './runner-home.ts';
 import { sendSignal } from './signal.ts';
@@ -80,7 +81,8 @@ export class RunnerLink {
   /** Starts a runner and attaches to it. Fails with `runtime-failed`. */
   static async start(clock: Clock, home: RunnerHome, delays: RunnerDelays): Promise<RunnerLink> {
     const name = home.newSocket();
-    const [file = process.execPath, ...args] = [...home.command, process.execPath, ...NODE_FLAGS, RUNNER_FILE];
+    const command = [...home.command, process.execPath, ...NODE_FLAGS, RUNNER_FILE];
+    const [file = process.execPath, ...args] = withoutOthers(command);
     args.push(homeArgument(home), socketArgument(name), `--containment=${home.containment}`);
     args.push(`--away-ms=${delays.awayMs}`, `--idle-ms=${delays.idleMs}`, `--frozen-ms=${delays.frozenMs}`);
     const log = openSync(`${home.folder}/runner.log`, 'a', 0o600);

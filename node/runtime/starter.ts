@@ -1,9 +1,10 @@
 // How a runner starts a script. A Node process forks in about 8 ms here, a small one in 4: so where a namespace holds all
 // that is started and there is a perl (in every Debian and macOS), a parked perl of a few megabytes forks in its stead.
 import { type ChildProcess, spawn } from 'node:child_process';
-import { closeSync, existsSync, openSync } from 'node:fs';
+import { closeSync, openSync } from 'node:fs';
 import { constants } from 'node:os';
 import { getSystemErrorName } from 'node:util';
+import { PERL } from '../descriptors.ts';
 
 export interface StartRequest {
   /** The first is a path or a name to look up on env.PATH. */
@@ -33,8 +34,7 @@ export interface Starter {
 }
 
 export function makeStarter(contained: boolean): Starter {
-  const perl = ['/usr/bin/perl', '/usr/local/bin/perl'].find((path) => existsSync(path));
-  return contained && perl !== undefined ? new PerlStarter(perl) : new NodeStarter();
+  return contained && PERL !== undefined ? new PerlStarter(PERL) : new NodeStarter();
 }
 
 class NodeStarter implements Starter {

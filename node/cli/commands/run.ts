@@ -1,6 +1,8 @@
 // `skein run SCRIPT [ARGS]`: reads what is asked and where it shall run; the rest is loaded after the first line is out.
+import { isUtf8 } from 'node:buffer';
 import { existsSync } from 'node:fs';
 import { resolve } from 'node:path';
+import { SkeinError } from '../../../protocol/errors.ts';
 import { type Flags, loadConfig } from '../../config/config.ts';
 import { type Call, type Command, isSet } from '../call.ts';
 import { findMesh } from '../mesh.ts';
@@ -11,6 +13,7 @@ import { findScript } from '../upload/script.ts';
 
 export const command: Command = async (call: Call) => {
   const from = call.world.surroundings;
+  await refuseLostBytes(call.args);
   const config = await loadConfig(settingFlags(call), from);
   const asked = readRequest(call.args, call.flags, (path) => existsSync(resolve(from.cwd, path)));
   const request: FileRequest =
@@ -27,6 +30,16 @@ export const command: Command = async (call: Call) => {
   const { perform } = await import('../run/perform.ts');
   return perform(call, config, request, connection);
 };
+
+/** Node reads arguments as UTF-8 and puts a mark for what is none: refused rather than handed on changed. */
+async function refuseLostBytes(args: readonly string[]): Promise<void> {
+  if (!args.some((arg) => arg.includes('\uFFFD'))) return;
+  const { platform } = await import('../../runtime/platform.ts');
+  if (isUtf8(platform.commandLine() ?? new Uint8Array())) return;
+  throw new SkeinError('usage', 'an argument is not UTF-8, and a job has no way to write it', {
+    fix: 'rename the file, or hand it over on standard input',
+  });
+}
 
 /** Flags as settings: `-e K` filled from the caller, `-l` under its setting's name. */
 function settingFlags(call: Call): Flags {

@@ -20,7 +20,9 @@ export interface ArgumentContext {
 export async function takeArgument(arg: string, to: ArgumentContext): Promise<string> {
   const assigned = /^(--?[A-Za-z0-9][A-Za-z0-9_.-]*=)([\s\S]+)$/.exec(arg);
   const path = assigned?.[2] ?? arg;
-  if (path === '' || (assigned === null && arg.startsWith('-'))) return arg;
+  // A flag, unless a file is called so.
+  const isFlag = assigned === null && arg.startsWith('-') && statOf(resolve(to.paths.cwd, arg)) === undefined;
+  if (path === '' || isFlag) return arg;
   return (assigned?.[1] ?? '') + (await takePath(path, arg, to));
 }
 

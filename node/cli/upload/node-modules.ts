@@ -1,7 +1,8 @@
 // The modules of its own that a JavaScript or TypeScript script imports or requires, also indirectly, and the
 // package.json that says what they are. What comes from node_modules stays here.
 import { existsSync, readFileSync, statSync } from 'node:fs';
-import { dirname, extname, join, resolve } from 'node:path';
+import { createRequire } from 'node:module';
+import { dirname, extname, isAbsolute, join, resolve, sep } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { within } from './paths.ts';
 
@@ -50,9 +51,9 @@ function imports(source: string, parse: typeof import('es-module-lexer').parse):
   }
 }
 
-/** `require('./x')`, `require.resolve('./x')` and `new URL('./x', import.meta.url)`. */
+/** `require('x')`, `require.resolve('x')` and `new URL('./x', import.meta.url)`. */
 function requires(source: string): readonly string[] {
-  const calls = /\brequire(?:\.resolve)?\(\s*(['"`])(\.{1,2}\/?[^'"`\n$]*)\1\s*\)/g;
+  const calls = /\brequire(?:\.resolve)?\(\s*(['"`])([^'"`\n$]+)\1\s*\)/g;
   const urls = /\bnew\s+URL\(\s*(['"`])(\.{1,2}\/[^'"`\n$]*)\1\s*,\s*import\.meta\.url/g;
   const code = withoutComments(source);
   return [...code.matchAll(calls), ...code.matchAll(urls)].map(([, , specifier]) => specifier ?? '');
@@ -64,10 +65,22 @@ function withoutComments(source: string): string {
 }
 
 function resolveModule(specifier: string, from: string): string | undefined {
-  if (!/^(\.{1,2}(\/|$)|\/|file:)/.test(specifier)) return undefined;
+  if (!/^(\.{1,2}(\/|$)|\/|file:)/.test(specifier)) return ownModule(specifier, from);
   const path = pathOf(specifier, from);
   if (path === undefined) return undefined;
   return [path, ...REQUIRED.map((extension) => path + extension)].find(isFile) ?? folderMain(path);
+}
+
+/** `#lib/x` and `me/x`, as the `imports` and `exports` of the package.json around say; what is installed stays here. */
+function ownModule(specifier: string, from: string): string | undefined {
+  if (specifier.startsWith('node:')) return undefined;
+  try {
+    const file = createRequire(from).resolve(specifier);
+    return isAbsolute(file) && !file.split(sep).includes('node_modules') ? file : undefined;
+  } catch {
+    // Not installed here either, or only for other conditions: the script will say so.
+    return undefined;
+  }
 }
 
 function pathOf(specifier: string, from: string): string | undefined {

@@ -297,6 +297,7 @@ async function plan(
       paths: pathMap(folder.at('work')),
       home: folder.at('home'),
       outputDir: folder.at('work'),
+      umask: 0o022,
       caller: undefined,
       ...more,
     },
