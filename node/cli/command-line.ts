@@ -50,6 +50,7 @@ function screenOf(world: World, flags: Readonly<Record<string, unknown>>): Scree
   return new Screen({
     stdout: world.stdout,
     stderr: world.stderr,
+    oneTarget: world.oneTarget || (world.stdout.isTerminal && world.stderr.isTerminal),
     quiet: flags.quiet === true,
     json: flags.json === true,
     monotonic: () => world.clock.monotonic(),

@@ -3,7 +3,7 @@ import type { Random } from '../../protocol/random.ts';
 import type { Clock } from '../../protocol/time.ts';
 import { realClock, realRandom } from '../clock.ts';
 import { type Surroundings, surroundings } from '../config/folders.ts';
-import { descriptorSink, type Sink } from './output/sink.ts';
+import { descriptorSink, isOneTarget, type Sink } from './output/sink.ts';
 
 export type SignalName = 'SIGINT' | 'SIGTERM' | 'SIGHUP';
 
@@ -11,6 +11,8 @@ export interface World {
   readonly surroundings: Surroundings;
   readonly stdout: Sink;
   readonly stderr: Sink;
+  /** Both of them are one file or pipe (`2>&1`). */
+  readonly oneTarget: boolean;
   readonly stdin: NodeJS.ReadableStream;
   readonly clock: Clock;
   readonly random: Random;
@@ -23,6 +25,7 @@ export function realWorld(): World {
     surroundings: surroundings(),
     stdout: descriptorSink(1),
     stderr: descriptorSink(2),
+    oneTarget: isOneTarget(),
     get stdin() {
       return process.stdin;
     },

@@ -84,6 +84,7 @@ export class FileWorkshop implements Workshop {
     const folder = this.folderOf(grant.fence);
     const places = await stageAttempt({ ...this.#parts, spare: this.#spare }, { folder, inputs, stdin }, signal);
     writeFileSync(join(folder, GRANT_FILE), encodeGrants([pushed])[0] as Uint8Array);
+    if (grant.spec.oneStream === true) writeFileSync(places.stderrFile, '');
     const env = this.#environment(grant, places);
     return {
       fence: grant.fence,
@@ -92,7 +93,7 @@ export class FileWorkshop implements Workshop {
       workFolder: places.workFolder,
       stdinFile: stdin === null ? null : places.stdinFile,
       stdoutFile: places.stdoutFile,
-      stderrFile: places.stderrFile,
+      stderrFile: grant.spec.oneStream === true ? places.stdoutFile : places.stderrFile,
       env,
       ...(grant.spec.umask === undefined ? {} : { umask: grant.spec.umask }),
       timeoutMs: grant.spec.timeoutMs ?? null,
@@ -189,7 +190,7 @@ export class FileWorkshop implements Workshop {
     const { exit, reason, detail, startedAt, endedAt } = ended;
     if (reason === 'killed' || reason === 'runner-died')
       throw new Error(`bug: an attempt that was ${reason} has no result`);
-    const said = [detail, ...notes].filter((sentence) => sentence !== null).join(' ');
+    const said = [detail, ...notes].filter((sentence) => sentence !== null).join('; ');
     const result = { exit, reason, detail: said === '' ? null : said, startedAt, endedAt, stdout, stderr, outputs };
     this.#named.set(result, blobs);
     this.#use(grant.fence, blobs);

@@ -81,7 +81,7 @@ export const AttemptView = Type.Object({
   endedAt: orNull(Time),
   exit: orNull(ExitView),
   reason: orNull(Text),
-  /** A sentence where the reason is not the script's own exit. */
+  /** A sentence where the reason is not the script's own exit, or where some of what it left could not be taken up. */
   detail: orNull(Text),
   /** Whether it counts against `maxLost`. */
   blamed: Type.Boolean(),

@@ -82,7 +82,7 @@ export const JobSpec = Type.Object(
       ),
     ),
     command: Type.Optional(Type.Array(Text(131_072), { minItems: 1, maxItems: 1000 })),
-    args: Type.Optional(Type.Array(Text(131_072), { maxItems: 10_000 })),
+    args: Type.Optional(Type.Array(Text(131_072), { maxItems: 100_000 })),
     inputs: Type.Optional(Type.Array(InputFile, { maxItems: 100_000 })),
     /** The JSON of an InputFile[] as a blob, where `inputs` would not fit the record. */
     inputsManifest: Type.Optional(
@@ -96,6 +96,9 @@ export const JobSpec = Type.Object(
         maxProperties: 1000,
         additionalProperties: false,
       }),
+    ),
+    oneStream: Type.Optional(
+      Type.Boolean({ description: 'stderr goes where stdout goes, in the order of writing, as with `2>&1`' }),
     ),
     stdin: Type.Optional(Type.Object({ sha256: Hash }, { additionalProperties: false })),
     runtime: Type.Optional(Type.Union([Type.Literal('process'), Type.Literal('noop')])),

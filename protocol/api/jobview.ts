@@ -180,11 +180,11 @@ export function failureSentence(task: TaskRow): string {
     const names = task.attempts.filter((attempt) => attempt.blamed).map((attempt) => attempt.peerName);
     return `lost ${names.length} ${names.length === 1 ? 'worker' : 'workers'}: ${names.join(', ')}`;
   }
-  if (last.detail !== null) return last.detail;
   if (last.exit !== null && last.reason === 'exited') {
     const how = last.exit.signal === null ? `exit ${last.exit.code}` : `killed by ${last.exit.signal}`;
     return `${how} on ${last.peerName}`;
   }
+  if (last.detail !== null) return last.detail;
   return `${last.reason ?? 'failed'} on ${last.peerName}`;
 }
 

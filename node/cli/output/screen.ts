@@ -5,6 +5,8 @@ import { ReaderGone, type Sink } from './sink.ts';
 export interface ScreenOptions {
   readonly stdout: Sink;
   readonly stderr: Sink;
+  /** Both lead to one terminal, file or pipe, and so share the line. */
+  readonly oneTarget: boolean;
   readonly quiet: boolean;
   /** With --json the script's stdout goes to stderr, for stdout is the document's. */
   readonly json: boolean;
@@ -119,16 +121,14 @@ export class Screen {
     await this.#draw();
   }
 
-  /** On one terminal both streams share the line; elsewhere only stderr's own counts. */
   #inHalfLine(): boolean {
-    const { stdout, stderr } = this.#options;
-    return this.#open.err || (this.#open.out && stdout.isTerminal && stderr.isTerminal);
+    return this.#open.err || (this.#open.out && this.#options.oneTarget);
   }
 
   async #endLine(): Promise<void> {
     if (!this.#inHalfLine()) return;
     this.#open.err = false;
-    if (this.#options.stderr.isTerminal) this.#open.out = false;
+    if (this.#options.oneTarget) this.#open.out = false;
     await this.#write('\n');
   }
 

@@ -66,6 +66,13 @@ function safeStat(fd: number): Stats | undefined {
   }
 }
 
+/** Whether both descriptors lead into one file or pipe (`2>&1`): only there the order between them is kept. */
+export function isOneTarget(): boolean {
+  const [out, err] = [safeStat(1), safeStat(2)];
+  if (out === undefined || err === undefined || out.isCharacterDevice()) return false;
+  return out.dev === err.dev && out.ino === err.ino;
+}
+
 /** Where a regular file's next write goes, and whether it always goes to the end. */
 function startOf(fd: number, size: number): { readonly begin: number; readonly appends: boolean } {
   const file = platform.openFile(fd);

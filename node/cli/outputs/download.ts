@@ -2,26 +2,34 @@
 // verified, and only then renamed.
 import { createHash, type Hash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { chmod, mkdir, open, rename, rm, stat } from 'node:fs/promises';
+import { chmod, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { SkeinError } from '../../../protocol/errors.ts';
+import { isRunning } from '../../config/nodes.ts';
+
+/** Less is sooner fetched again than looked for. */
+const RESUMED_MIN_BYTES = 1024 * 1024;
 
 /** Bytes from an offset to the end. */
 export type OpenFrom = (offset: number) => Promise<AsyncIterable<Uint8Array>>;
 
 export interface Download {
   readonly path: string;
+  readonly sizeBytes: number;
   readonly mode: number;
   readonly sha256: string;
 }
 
 /** Fails with `digest-mismatch`, `transfer-failed`, `disk-full`, `file-unreadable`. */
-export async function download({ path, mode, sha256 }: Download, openFrom: OpenFrom): Promise<void> {
-  const part = join(dirname(path), `.skein-${sha256.slice(0, 24)}.part`);
+export async function download({ path, sizeBytes, mode, sha256 }: Download, openFrom: OpenFrom): Promise<void> {
+  const stem = `.skein-${sha256.slice(0, 24)}-`;
+  // Each process its own: two runs at once may bring the same bytes to the same folder.
+  const part = join(dirname(path), `${stem}${process.pid}.part`);
   try {
     await mkdir(dirname(path), { recursive: true });
+    if (sizeBytes >= RESUMED_MIN_BYTES) await inherit(part, stem);
     const { hash, offset } = await begun(part);
-    await append(part, hash, await openFrom(offset));
+    await append(part, hash, await openFrom(offset), 0o600);
     if (hash.digest('hex') !== sha256) {
       await rm(part, { force: true });
       throw new SkeinError('digest-mismatch', `${path} did not arrive whole`, {
@@ -35,6 +43,21 @@ export async function download({ path, mode, sha256 }: Download, openFrom: OpenF
   }
 }
 
+/** Takes over what a process that has ended left of the same file. */
+async function inherit(part: string, stem: string): Promise<void> {
+  const folder = dirname(part);
+  for (const name of await readdir(folder)) {
+    const pid = name.startsWith(stem) && name.endsWith('.part') ? Number(name.slice(stem.length, -'.part'.length)) : 0;
+    if (!(pid > 0) || isRunning(pid)) continue;
+    // Another one may have been faster.
+    const taken = await rename(join(folder, name), part).then(
+      () => true,
+      () => false,
+    );
+    if (taken) return;
+  }
+}
+
 async function begun(part: string): Promise<{ readonly hash: Hash; readonly offset: number }> {
   const hash = createHash('sha256');
   const offset = await stat(part).then(
@@ -45,8 +68,8 @@ async function begun(part: string): Promise<{ readonly hash: Hash; readonly offs
   return { hash, offset };
 }
 
-async function append(part: string, hash: Hash, bytes: AsyncIterable<Uint8Array>): Promise<void> {
-  const file = await open(part, 'a', 0o600);
+async function append(part: string, hash: Hash, bytes: AsyncIterable<Uint8Array>, mode: number): Promise<void> {
+  const file = await open(part, 'a', mode);
   try {
     for await (const chunk of bytes) {
       hash.update(chunk);
@@ -70,7 +93,7 @@ export async function spool(
     await mkdir(dirname(path), { recursive: true });
     await rm(part, { force: true });
     const hash = createHash('sha256');
-    await append(part, hash, bytes);
+    await append(part, hash, bytes, 0o666);
     return { part, sha256: hash.digest('hex'), sizeBytes: (await stat(part)).size };
   } catch (error) {
     throw writing(path, error);

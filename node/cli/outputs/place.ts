@@ -106,7 +106,7 @@ export class Placer {
       return { path, bytes, kind: 'same', note: undefined };
     }
     const target = verdict === 'aside' ? this.#aside(path) : path;
-    await download({ path: target, mode: file.mode ?? 0o644, sha256 }, openFrom);
+    await download({ path: target, sizeBytes: bytes, mode: file.mode ?? 0o644, sha256 }, openFrom);
     await this.#options.record.note(target, sha256);
     return this.#placed(path, target, bytes);
   }

@@ -159,7 +159,10 @@ async function followOne(company: Company): Promise<number> {
   const view = await ended(company);
   const fetched = await fetchAll(company, [1]);
   const whole = out.isWhole();
-  return finish(company, view, fetched, { whole, stderr: Buffer.from(err.tail).toString('utf8') });
+  return finish(company, view, fetched, {
+    whole,
+    stderr: Buffer.from(company.spec.oneStream ? out.tail : err.tail).toString(),
+  });
 }
 
 async function ended({ jobs, jobId, interrupts }: Company): Promise<JobView> {
@@ -249,12 +252,18 @@ async function finish(
   for (const note of new Set(fetched.map(({ placed }) => placed.note))) {
     if (note !== undefined) await screen.sayNow(note);
   }
+  for (const { detail } of view.attempts.filter(({ reason }) => reason === 'exited')) {
+    if (detail !== null) await screen.sayNow(detail);
+  }
   const exit =
     said.whole || view.exit === null
       ? view.exit
       : { code: EXIT.failed, signal: null, source: 'skein' as const, reason: 'output-differs' };
-  await screen.sayNow(summary(company, { ...view, exit }, fetched));
-  const missing = view.exit?.source === 'script' && view.exit.code !== 0 ? hint(company, said.stderr) : undefined;
+  const words = summary(company, { ...view, exit }, fetched);
+  // Where the script gave no exit code, the words say why; a script has said so itself.
+  if (exit?.source === 'skein' && view.tasks.total === 1) await screen.fail(words);
+  else await screen.sayNow(words);
+  const missing = view.tasks.failed > 0 ? hint(company, said.stderr + tailsOf(view)) : undefined;
   if (missing !== undefined) await screen.sayNow(missing);
   if (!said.whole) {
     await screen.fail(
@@ -263,6 +272,12 @@ async function finish(
   }
   if (call.flags.json === true) await screen.answer(JSON.stringify(document({ ...view, exit }, fetched, outputDir)));
   return exit?.code ?? EXIT.failed;
+}
+
+/** Of a batch nothing passed by here but what the view tells of its failures. */
+function tailsOf({ failures, tasks }: JobView): string {
+  if (tasks.total === 1) return '';
+  return failures.map(({ stderrTail }) => Buffer.from(stderrTail?.base64 ?? '', 'base64').toString()).join('\n');
 }
 
 function hint({ spec, folder }: Company, stderr: string): string | undefined {

@@ -8,7 +8,7 @@ const PATTERNS: readonly { readonly pattern: RegExp; readonly kind: Kind }[] = [
   { pattern: /ModuleNotFoundError: No module named '([\w.]+)'/g, kind: 'python' },
   { pattern: /Cannot find package '([^'\n]+)' imported from/g, kind: 'package' },
   { pattern: /Cannot find module '([^'\n]+)'/g, kind: 'module' },
-  { pattern: /FileNotFoundError: .*No such file or directory: '([^'\n]+)'/g, kind: 'path' },
+  { pattern: /No such file or directory: '([^'\n]+)'/g, kind: 'path' },
   { pattern: /ENOENT: no such file or directory, \w+ '([^'\n]+)'/g, kind: 'path' },
   { pattern: /(?:^|\s)'?([^\s:']+)'?: No such file or directory/gm, kind: 'path' },
   { pattern: /No such file or directory @ \w+ - (\S+)/g, kind: 'path' },

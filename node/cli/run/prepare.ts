@@ -69,6 +69,7 @@ async function planOf(
       home: from.home,
       outputDir: resolve(from.cwd, config.job.outputDir ?? (items === undefined ? '.' : 'outputs')),
       umask: process.umask(),
+      oneStream: !isSet(call, 'detach') && call.flags.json !== true && call.world.oneTarget,
       caller: known.isLocal ? callerOf(from.env) : undefined,
     },
     known.signal,

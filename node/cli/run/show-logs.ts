@@ -61,7 +61,7 @@ function writerOf(
 async function* follow(
   call: Call,
   client: Client,
-  { jobId, task, attempt }: LogRequest,
+  { jobId, task, attempt, streams }: LogRequest,
   stream: 'out' | 'err',
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
@@ -71,7 +71,7 @@ async function* follow(
     if (item.kind === 'end') return;
     if (item.kind !== 'attempt') continue;
     attempts += 1;
-    if (attempts === 1) continue;
+    if (attempts === 1 || stream !== streams[0]) continue;
     await call.screen.sayNow(replacedSentence(item, `task ${task}`));
     await call.screen.sayNow(`--- attempt ${item.attempt}, output starts over ---`);
   }

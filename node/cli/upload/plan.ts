@@ -26,6 +26,8 @@ export interface PlanRequest {
   /** Absolute. */
   readonly outputDir: string;
   readonly umask: number;
+  /** Standard error goes where standard output goes. */
+  readonly oneStream: boolean;
   /** On the mesh `local` alone. */
   readonly caller: Caller | undefined;
 }
@@ -321,6 +323,7 @@ function makeSpec(
     path: request.caller?.path,
     virtualEnv: request.caller?.virtualEnv,
     umask: request.umask,
+    oneStream: request.oneStream && prepared.entries === undefined ? true : undefined,
     needs: settings.needs,
     timeoutMs: settings.timeout,
     startWithinMs: settings.startWithin,

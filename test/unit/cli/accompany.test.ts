@@ -86,6 +86,7 @@ function fakeJobs(
     exit,
     tasks,
     failures: [],
+    attempts: [],
     durationMs: 3400,
     finishedAt: '2026-11-24T00:00:00.000Z',
     waiting: null,
@@ -179,6 +180,7 @@ async function run(folder: TestFolder, plays: readonly Play[], options: Options 
   const screen = new Screen({
     stdout,
     stderr,
+    oneTarget: false,
     quiet: flags.quiet === true,
     json: flags.json === true,
     monotonic: clock.monotonic,
@@ -194,6 +196,7 @@ async function run(folder: TestFolder, plays: readonly Play[], options: Options 
     },
     stdout,
     stderr,
+    oneTarget: false,
     stdin: process.stdin,
     clock,
     random: seededRandom('accompany'),

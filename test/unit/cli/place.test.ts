@@ -164,7 +164,7 @@ test('a folder in the way is not replaced', async () => {
 
 test('a download goes on where it broke off, and is verified whole', async () => {
   using folder = testFolder();
-  const whole = { path: folder.at('x/file'), mode: 0o600, sha256: hashOf('abcdef') };
+  const whole = { path: folder.at('x/file'), sizeBytes: 6, mode: 0o600, sha256: hashOf('abcdef') };
   async function* broken(): AsyncIterable<Uint8Array> {
     yield Buffer.from('abc');
     throw new SkeinError('transfer-failed', 'cut');
@@ -182,9 +182,26 @@ test('a download goes on where it broke off, and is verified whole', async () =>
   assert.equal(readdirSync(folder.at('x')), ['file']);
 });
 
+test('two at once that bring the same bytes do not meet, and what a dead one left is taken over', async () => {
+  using folder = testFolder();
+  const sha256 = hashOf('abcdef');
+  const large = { path: folder.at('file'), sizeBytes: 1 << 20, mode: 0o600, sha256 };
+  const part = (pid: number): string => `.skein-${sha256.slice(0, 24)}-${pid}.part`;
+  // No system counts that far.
+  const dead = 2 ** 30;
+  folder.write({ [part(process.ppid)]: 'abcdeX', [part(dead)]: 'abcd' });
+  const offsets: number[] = [];
+  await download(large, async (offset) => {
+    offsets.push(offset);
+    return from('abcdef'.slice(offset));
+  });
+  assert.equal(offsets, [4]);
+  assert.equal(readdirSync(folder.path).sort(), [part(process.ppid), 'file'].sort());
+});
+
 test('bytes that are not those of the hash are thrown away', async () => {
   using folder = testFolder();
-  const wrong = await download({ path: folder.at('f'), mode: 0o600, sha256: hashOf('right') }, async () =>
+  const wrong = await download({ path: folder.at('f'), sizeBytes: 5, mode: 0o600, sha256: hashOf('right') }, async () =>
     from('wrong'),
   ).catch((error: unknown) => error);
   assert.is(wrong instanceof SkeinError && wrong.code, 'digest-mismatch');

@@ -40,13 +40,14 @@ interface Stage {
 function stage(
   out: 'terminal' | 'file' | 'pipe',
   err: 'terminal' | 'pipe',
-  more: { quiet?: boolean; json?: boolean } = {},
+  more: { quiet?: boolean; json?: boolean; oneTarget?: boolean } = {},
 ): Stage {
   const [stdout, stderr] = [new FakeSink(out), new FakeSink(err)];
   const time = { now: 0 };
   const screen = new Screen({
     stdout,
     stderr,
+    oneTarget: out === 'terminal' && err === 'terminal',
     quiet: false,
     json: false,
     live: true,
@@ -280,6 +281,13 @@ test('tables fit a terminal and are whole in a pipe', () => {
 
 test('what a peer or a script says cannot steer the terminal', () => {
   assert.is(printable('a\x1b[2Jb\nc\u202Ed'), 'a\uFFFD[2Jb c\uFFFDd');
+});
+
+test('where both lead to one pipe, a word ends the half line that stdout left', async () => {
+  const { stderr, screen } = stage('pipe', 'pipe', { oneTarget: true });
+  await screen.script('out', bytes('half'));
+  await screen.sayNow('done');
+  assert.is(stderr.text, '\nskein: done\n');
 });
 
 test.run();

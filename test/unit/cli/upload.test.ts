@@ -298,6 +298,7 @@ async function plan(
       home: folder.at('home'),
       outputDir: folder.at('work'),
       umask: 0o022,
+      oneStream: false,
       caller: undefined,
       ...more,
     },
