@@ -1,6 +1,7 @@
 // How a node says that it is ready and how it ends: SIGTERM and SIGINT drain it, a second one hurries, SIGHUP starts it again
 // in place, a launcher's closed pipe and idleness (the mesh `local`) end it.
-import { closeSync, createReadStream, writeSync } from 'node:fs';
+import { closeSync, writeSync } from 'node:fs';
+import { Socket } from 'node:net';
 import { surroundings } from './config/folders.ts';
 import { removeNodeEntry, writeNodeEntry } from './config/nodes.ts';
 import type { Core } from './core.ts';
@@ -160,9 +161,9 @@ export class NodeEnd {
     this.#core.clock.every(LAUNCHER_LOOK_MS, look, this.#watching.signal);
     const { fd } = above;
     if (fd === undefined) return;
-    const pipe = createReadStream('', { fd });
-    pipe.on('close', end).on('error', end).resume();
-    pipe.on('end', end);
+    // A socket, not a file: a read of a file waits in a thread, and the end of the process would wait for that thread.
+    const pipe = new Socket({ fd, readable: true, writable: false });
+    pipe.on('close', end).on('error', end).resume().unref();
   }
 
   #watchIdleness(end: () => void): void {
