@@ -1,8 +1,10 @@
-#!/usr/bin/env node
+#!/bin/sh
+//usr/bin/true 2>/dev/null; exec node -- "$0" "$@"
+// The line above is for the shell: without the -- Node would take the script's --env-file for its own.
 // Starts skein on a Node that it can run on: in the running one where it is new enough, else on the packaged one.
 // Plain JavaScript for any Node >= 20, in a checkout (the .ts as it stands) and installed (dist/) alike.
 import { spawn } from 'node:child_process';
-import { existsSync, realpathSync } from 'node:fs';
+import { existsSync, fstatSync, realpathSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { constants, homedir } from 'node:os';
 import { dirname, join } from 'node:path';
@@ -49,6 +51,10 @@ export function become(binary, argv) {
 
 function runAsChild(binary, argv, env) {
   const readyFd = readyDescriptor(argv);
+  if (readyFd !== undefined && !isOpen(readyFd)) {
+    process.stderr.write(`skein: --ready-fd ${readyFd}: no such descriptor is open; add ${readyFd}>FILE or a pipe\n`);
+    process.exit(2);
+  }
   // Descriptor 3 upwards: the launcher's pipe first, then whatever --ready-fd names, under the same number.
   const stdio = ['inherit', 'inherit', 'inherit'];
   const pipeFd = readyFd === 3 ? 4 : 3;
@@ -72,6 +78,15 @@ function runAsChild(binary, argv, env) {
     process.kill(process.pid, signal);
     setTimeout(() => process.exit(128 + (constants.signals[signal] ?? 0)), 100);
   });
+}
+
+function isOpen(fd) {
+  try {
+    fstatSync(fd);
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 function readyDescriptor(argv) {
@@ -102,7 +117,7 @@ async function main() {
     const { runProcess } = await import(pathToFileURL(entry).href);
     await runProcess(process.argv.slice(2));
   }
-  const flags = ['--disable-warning=ExperimentalWarning'];
+  const flags = ['--disable-warning=ExperimentalWarning', '--'];
   become(binary, [...flags, entry, ...process.argv.slice(2)]);
 }
 
