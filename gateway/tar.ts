@@ -5,10 +5,10 @@ import type { Span } from '../protocol/state/result.ts';
 import type { ByteRange } from './range.ts';
 
 export interface TarFile {
-  /** Relative, forward slashes. */
+  /** Relative, forward slashes; a folder's ends with one. */
   readonly path: string;
   readonly mode: number;
-  /** A symbolic link's target, or undefined for a file. */
+  /** A symbolic link's target, or undefined for a file and a folder. */
   readonly target?: string;
   /** Where a file's bytes are. */
   readonly span?: Span;
@@ -89,13 +89,9 @@ const roundUp = (bytes: number): number => Math.ceil(bytes / BLOCK) * BLOCK;
 function header(file: TarFile): Buffer {
   const pax = paxOf(file);
   const sizeBytes = file.span?.sizeBytes ?? 0;
-  const own = block(
-    file.path,
-    file.mode,
-    Math.min(sizeBytes, SIZE_MAX),
-    file.target === undefined ? '0' : '2',
-    file.target,
-  );
+  const plainType = file.path.endsWith('/') ? '5' : '0';
+  const type = file.target === undefined ? plainType : '2';
+  const own = block(file.path, file.mode, Math.min(sizeBytes, SIZE_MAX), type, file.target);
   if (pax === undefined) return own;
   const padded = Buffer.alloc(roundUp(pax.length));
   pax.copy(padded);
@@ -121,7 +117,7 @@ function paxRecord(name: string, value: string): string {
   return `${length} ${name}=${value}\n`;
 }
 
-function block(name: string, mode: number, sizeBytes: number, type: '0' | '2' | 'x', target = ''): Buffer {
+function block(name: string, mode: number, sizeBytes: number, type: '0' | '2' | '5' | 'x', target = ''): Buffer {
   const out = Buffer.alloc(BLOCK);
   out.write(name, 0, NAME_MAX);
   out.write(octal(mode & 0o7777, 7), 100);

@@ -119,6 +119,9 @@ function entryOf(file: OutputFile): OutputEntry {
   if (file.kind === 'link') {
     return { path: file.path, kind: 'link', mode: null, bytes: null, sha256: null, target: file.target };
   }
+  if (file.kind === 'folder') {
+    return { path: file.path, kind: 'folder', mode: file.mode, bytes: null, sha256: null, target: null };
+  }
   const { path, mode, sha256, span } = file;
   return { path, kind: 'file', mode, bytes: span.sizeBytes, sha256, target: null };
 }
@@ -138,6 +141,7 @@ async function sendFile(
       extra: { target: file.target },
     });
   }
+  if (file.kind === 'folder') throw new SkeinError('state-conflict', `${path} is a folder`);
   const { span } = file;
   return serve(request, reply, {
     totalBytes: span.sizeBytes,
@@ -170,6 +174,7 @@ async function tarFiles(
 function tarFile(folder: string, file: OutputFile): TarFile {
   const path = folder + file.path;
   if (file.kind === 'link') return { path, mode: 0o777, target: file.target };
+  if (file.kind === 'folder') return { path: `${path}/`, mode: file.mode };
   return { path, mode: file.mode, span: file.span };
 }
 

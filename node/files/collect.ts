@@ -36,6 +36,12 @@ export interface Collected {
   readonly notes: readonly string[];
 }
 
+export interface CollectOptions {
+  /** What the script began with: folders of another mode are outputs of their own. */
+  readonly umask?: number;
+  readonly signal?: AbortSignal;
+}
+
 /**
  * To be called once the attempt's whole tree is gone. Fails with `too-large` (over 250,000 files), `disk-full`,
  * `folder-unusable`, `folder-damaged`, `file-unreadable`.
@@ -43,12 +49,12 @@ export interface Collected {
 export async function collectOutputs(
   deps: { readonly store: BlobStore },
   folder: string,
-  signal?: AbortSignal,
+  { umask = 0o022, signal }: CollectOptions = {},
 ): Promise<Collected> {
   const places = attemptFolder(folder);
   if (leftNothing(places)) return nothing;
   const snapshot = await readSnapshot(places.snapshotFile);
-  const collection = new Collection(deps.store, places.workFolder, snapshot, signal);
+  const collection = new Collection(deps.store, places.workFolder, { snapshot, umask, signal });
   return await collection.run({ out: places.stdoutFile, err: places.stderrFile });
 }
 
@@ -76,7 +82,7 @@ type Output =
       readonly sha256: Sha256;
       readonly at: Placed;
     }
-  | { readonly kind: 'link'; readonly path: string; readonly target: string };
+  | Exclude<OutputFile, { kind: 'file' }>;
 
 class Collection {
   readonly #store: BlobStore;
@@ -84,6 +90,7 @@ class Collection {
   /** The work folder's names, as skein and as the script see it. */
   #roots: readonly string[] = [];
   readonly #snapshot: Snapshot;
+  readonly #folderMode: number;
   readonly #signal: AbortSignal | undefined;
   readonly #window = new Window(ADOPTED_AT_ONCE);
   /** In the order of the walk; undefined while a large file is taken over, and for ever where it turns out unchanged. */
@@ -94,10 +101,19 @@ class Collection {
   #packedFiles = 0;
   #packedBytes = 0;
 
-  constructor(store: BlobStore, work: string, snapshot: Snapshot, signal: AbortSignal | undefined) {
+  constructor(
+    store: BlobStore,
+    work: string,
+    {
+      snapshot,
+      umask,
+      signal,
+    }: { readonly snapshot: Snapshot; readonly umask: number; readonly signal: AbortSignal | undefined },
+  ) {
     this.#store = store;
     this.#work = work;
     this.#snapshot = snapshot;
+    this.#folderMode = 0o777 & ~umask;
     this.#signal = signal;
   }
 
@@ -114,7 +130,7 @@ class Collection {
     const files = this.#outputs
       .filter((output) => output !== undefined)
       .map((output): OutputFile => {
-        if (output.kind === 'link') return output;
+        if (output.kind !== 'file') return output;
         const { kind, path, mode, sha256, at } = output;
         return { kind, path, mode, sha256, span: spanOf(at) };
       });
@@ -146,6 +162,7 @@ class Collection {
     for await (const found of walk(this.#work, (path, why) => this.#skip(path, why))) {
       this.#signal?.throwIfAborted();
       if (found.stats.isSymbolicLink()) await this.#link(found);
+      else if (found.stats.isDirectory()) this.#folder(found);
       else if (!found.stats.isFile()) this.#skip(found.path, 'is neither file nor link');
       else if (!this.#isUntouched(found)) yield* this.#file(found);
       if (this.#outputs.length > FILES_MAX) {
@@ -204,6 +221,14 @@ class Collection {
     const offset = this.#packedBytes;
     this.#packedBytes += sizeBytes;
     return { offset, sizeBytes };
+  }
+
+  #folder({ path, stats, isEmpty }: Found): void {
+    const mode = Number(stats.mode) & 0o777;
+    const known = this.#snapshot.get(path);
+    const expected = known?.kind === 'folder' ? known.mode : this.#folderMode;
+    if (mode === expected && (known !== undefined || !isEmpty)) return;
+    this.#outputs.push({ kind: 'folder', path, mode });
   }
 
   async #link({ path }: Found): Promise<void> {

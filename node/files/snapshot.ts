@@ -12,7 +12,8 @@ export type Known =
       readonly mode: number;
       readonly stamp: string;
     }
-  | { readonly kind: 'link'; readonly target: string };
+  | { readonly kind: 'link'; readonly target: string }
+  | { readonly kind: 'folder'; readonly mode: number };
 
 export type Snapshot = ReadonlyMap<string, Known>;
 

@@ -99,7 +99,10 @@ class Stage {
   async #take(input: InputFile): Promise<void> {
     if (input.folder === true) {
       await this.#makeFolder(input.path);
-      if (input.mode !== undefined) await onDisk('setting a mode', chmod(this.#at(input.path), input.mode | 0o700));
+      if (input.mode === undefined) return;
+      const mode = input.mode | 0o700;
+      await onDisk('setting a mode', chmod(this.#at(input.path), mode));
+      this.snapshot.set(input.path, { kind: 'folder', mode });
       return;
     }
     await this.#makeFolder(dirname(input.path));
@@ -121,6 +124,9 @@ class Stage {
     this.#taken.set(path, 'folder');
     // Not recursive: where the disk takes two names for one, this fails rather than going through a link.
     await onDisk('making a folder of inputs', mkdir(this.#at(path), { mode: FOLDER_MODE }));
+    // Said again, for the node's own umask must not show.
+    await onDisk('setting a mode', chmod(this.#at(path), FOLDER_MODE));
+    this.snapshot.set(path, { kind: 'folder', mode: FOLDER_MODE });
   }
 
   async #place(input: InputFile): Promise<void> {

@@ -8,6 +8,8 @@ export interface Found {
   /** Relative to the root, forward slashes. */
   readonly path: string;
   readonly stats: BigIntStats;
+  /** Of a folder: whether nothing is in it. */
+  readonly isEmpty: boolean;
 }
 
 type Skip = (path: string, why: string) => void;
@@ -18,7 +20,7 @@ interface Open {
   readonly entries: Dirent<Buffer>[];
 }
 
-/** Yields files, links and all else that is no folder. What cannot be named or looked into is told to `skip`. */
+/** Yields all that is in there, a folder before what it holds. What cannot be named or looked into is told to `skip`. */
 export async function* walk(root: string, skip: Skip): AsyncGenerator<Found> {
   const top = await onDisk('looking at the work folder', lstat(root));
   if (!top.isDirectory()) return skip('.', 'is no folder any more');
@@ -32,12 +34,11 @@ export async function* walk(root: string, skip: Skip): AsyncGenerator<Found> {
     const path = pathOf(folder.prefix, entry.name, skip);
     if (path === undefined) continue;
     const full = `${root}/${path}`;
-    const stats = entry.isDirectory() ? undefined : await unlessTooLong(path, lstat(full, { bigint: true }), skip);
-    if (entry.isDirectory() || stats?.isDirectory()) {
-      open.push({ prefix: `${path}/`, entries: await entriesOf(full, path, skip) });
-    } else if (stats !== undefined) {
-      yield { path, stats };
-    }
+    const stats = await unlessTooLong(path, lstat(full, { bigint: true }), skip);
+    if (stats === undefined) continue;
+    const entries = stats.isDirectory() ? await entriesOf(full, path, skip) : [];
+    yield { path, stats, isEmpty: entries.length === 0 };
+    if (entries.length > 0) open.push({ prefix: `${path}/`, entries });
   }
 }
 

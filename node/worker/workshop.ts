@@ -185,7 +185,9 @@ export class FileWorkshop implements Workshop {
   }
 
   async collect(grant: PushedGrant, ended: AttemptEnded): Promise<Result> {
-    const { stdout, stderr, outputs, blobs, notes } = await collectOutputs(this.#parts, this.folderOf(grant.fence));
+    const { umask } = grant.spec;
+    const collected = collectOutputs(this.#parts, this.folderOf(grant.fence), umask === undefined ? {} : { umask });
+    const { stdout, stderr, outputs, blobs, notes } = await collected;
     for (const note of notes) this.#parts.out.info({ fence: grant.fence }, note);
     const { exit, reason, detail, startedAt, endedAt } = ended;
     if (reason === 'killed' || reason === 'runner-died')

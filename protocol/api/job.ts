@@ -259,7 +259,8 @@ export type Explanation = Static<typeof Explanation>;
 
 export const OutputEntry = Type.Object({
   path: Text,
-  kind: oneOf(['file', 'link']),
+  /** A folder where it is empty, or of a mode of its own. */
+  kind: oneOf(['file', 'link', 'folder']),
   mode: orNull(Whole),
   bytes: orNull(Whole),
   sha256: orNull(Hash),

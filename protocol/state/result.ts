@@ -16,7 +16,9 @@ export type OutputFile =
       readonly sha256: Sha256;
       readonly span: Span;
     }
-  | { readonly kind: 'link'; readonly path: string; readonly target: string };
+  | { readonly kind: 'link'; readonly path: string; readonly target: string }
+  /** One that would not come to be by what lies in it: it is empty, or of a mode of its own. */
+  | { readonly kind: 'folder'; readonly path: string; readonly mode: number };
 
 /** Inline while it is short (16 files), else a blob that holds the JSON of the OutputFile[]. */
 export type Outputs =

@@ -19,6 +19,10 @@ export const OutputFileShape = Type.Union([
     closed,
   ),
   Type.Object({ kind: Type.Literal('link'), path: Text(4096), target: Text(4096) }, closed),
+  Type.Object(
+    { kind: Type.Literal('folder'), path: Text(4096), mode: Type.Integer({ minimum: 0, maximum: 0o777 }) },
+    closed,
+  ),
 ]);
 
 const OutputsShape = Type.Union([

@@ -24,10 +24,10 @@ export const command: Command = async (call: Call) => {
   await show(call, {
     document: { schema: 'skein.outputs/1', jobId: job.jobId, items, next: null },
     text: () => {
-      const rows = items.map(({ task, path, bytes, target }) => [
+      const rows = items.map(({ task, path, kind, bytes, target }) => [
         String(task),
         target === null ? path : `${path} -> ${target}`,
-        bytes === null ? 'link' : call.world.stdout.isTerminal ? formatSize(bytes) : String(bytes),
+        bytes === null ? kind : call.world.stdout.isTerminal ? formatSize(bytes) : String(bytes),
       ]);
       return formatTable({ header: ['TASK', 'PATH', 'SIZE'], rows }, call.world.stdout.columns);
     },

@@ -60,21 +60,38 @@ export class Fetcher {
   async fetchTask(task: number): Promise<readonly FetchedFile[]> {
     const { jobId, signal, wants, isBatch } = this.#options;
     const manifest = await this.#jobs.outputs(jobId, task, signal);
-    const wanted = Placer.inOrder(manifest.items).filter(
-      ({ path }) => wants(path) && !isCache(path),
-    ) as readonly OutputEntry[];
+    const wanted = (kind: OutputEntry['kind']): readonly OutputEntry[] =>
+      manifest.items.filter((entry) => entry.kind === kind && wants(entry.path) && !isCache(entry.path));
     const fetched: FetchedFile[] = [];
-    const links = wanted.filter((entry) => entry.kind === 'link');
+    // Links last, so that no file of one result is written through its own links; the modes of folders after all, for
+    // one may forbid to write there.
+    const finishFolders = await this.#makeFolders(task, wanted('folder'), fetched);
     await eachOf(
-      wanted.filter((entry) => entry.kind === 'file'),
+      wanted('file'),
       async (entry) => {
         fetched.push(await this.#fetch(task, entry));
       },
       FILES_AT_ONCE,
     );
-    for (const link of links) fetched.push(await this.#fetch(task, link));
+    for (const link of wanted('link')) fetched.push(await this.#fetch(task, link));
+    for (const finish of finishFolders) await finish();
     if (isBatch) await this.#fetchLogs(task, new Set(manifest.items.map((entry) => entry.path)));
     return fetched.sort((a, b) => (a.path < b.path ? -1 : 1));
+  }
+
+  /** What is left to do to each folder, the innermost first. */
+  async #makeFolders(
+    task: number,
+    entries: readonly OutputEntry[],
+    fetched: FetchedFile[],
+  ): Promise<readonly (() => Promise<void>)[]> {
+    const left: (() => Promise<void>)[] = [];
+    for (const entry of entries) {
+      const made = await this.#placer.placeFolder(entry, this.folderOf(task));
+      if (typeof made === 'function') left.unshift(made);
+      else if (made !== undefined) fetched.push({ task, path: entry.path, bytes: 0, sha256: null, placed: made });
+    }
+    return left;
   }
 
   async #fetch(task: number, entry: OutputEntry): Promise<FetchedFile> {

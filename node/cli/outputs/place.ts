@@ -10,7 +10,7 @@ import type { WrittenRecord } from './record.ts';
 
 export interface Incoming {
   readonly path: string;
-  readonly kind: 'file' | 'link';
+  readonly kind: 'file' | 'link' | 'folder';
   readonly mode: number | null;
   readonly bytes: number | null;
   readonly sha256: string | null;
@@ -43,16 +43,26 @@ export class Placer {
     this.#options = options;
   }
 
-  /** Files first and links last, so that no file of one result is written through its own links. */
-  static inOrder(files: readonly Incoming[]): readonly Incoming[] {
-    return [...files.filter((file) => file.kind === 'file'), ...files.filter((file) => file.kind === 'link')];
-  }
-
   /** @param folder absolute; the task's output folder. Fails with `digest-mismatch`, `transfer-failed`, `disk-full`, … */
   async place(file: Incoming, folder: string, openFrom: OpenFrom): Promise<Placed> {
     const place = await this.#placeOf(file.path, folder);
     if (typeof place !== 'string') return place;
     return file.kind === 'link' ? this.#placeLink(file, place) : this.#placeFile(file, place, openFrom);
+  }
+
+  /** Makes a folder, and answers what gives it its mode once it is filled; undefined where there is one already. */
+  async placeFolder(entry: Incoming, folder: string): Promise<Placed | (() => Promise<void>) | undefined> {
+    const place = await this.#placeOf(entry.path, folder);
+    if (typeof place !== 'string') return place;
+    const there = await presentAt(place);
+    if (there.kind === 'file' || there.kind === 'link') return refused(place, 'something else is there');
+    if (there.kind === 'other') return undefined;
+    try {
+      await mkdir(place, { recursive: true });
+    } catch (error) {
+      throw writing(place, error);
+    }
+    return () => chmod(place, entry.mode ?? 0o755);
   }
 
   /** Puts bytes whose hash is not known beforehand: a task's log. */

@@ -27,6 +27,15 @@ const link = (path: string, target: string): Incoming => ({
   target,
 });
 
+const made = (path: string, mode: number): Incoming => ({
+  path,
+  kind: 'folder',
+  mode,
+  bytes: null,
+  sha256: null,
+  target: null,
+});
+
 async function* from(text: string): AsyncIterable<Uint8Array> {
   yield Buffer.from(text);
 }
@@ -160,6 +169,22 @@ test('a folder in the way is not replaced', async () => {
   using folder = testFolder();
   folder.write({ 'out/name': null });
   assert.is((await put(placer(folder, { overwrite: true }), folder, 'name', 'x')).kind, 'aside');
+});
+
+test('a folder gets its mode once it is filled; one of the user’s keeps its own; nothing is replaced by one', async () => {
+  using folder = testFolder();
+  folder.write({ 'out/mine': null, 'out/file': 'text' });
+  const to = placer(folder);
+  const finish = await to.placeFolder(made('closed', 0o500), folder.at('out'));
+  assert.is((await put(to, folder, 'closed/file', 'text')).kind, 'written');
+  if (typeof finish === 'function') await finish();
+  assert.is(statSync(folder.at('out/closed')).mode & 0o777, 0o500);
+  assert.is(await to.placeFolder(made('mine', 0o700), folder.at('out')), undefined);
+  assert.is(statSync(folder.at('out/mine')).mode & 0o777, 0o755);
+  for (const path of ['file', '../outside', 'mine/../../x']) {
+    const refused = await to.placeFolder(made(path, 0o755), folder.at('out'));
+    assert.is(typeof refused === 'object' && refused.kind, 'refused', path);
+  }
 });
 
 test('a download goes on where it broke off, and is verified whole', async () => {

@@ -93,11 +93,11 @@ test.before.each(async (context) => {
   context.collect = () => collectOutputs({ store: context.store }, folder);
   context.left = async () => {
     const files = await filesOf(context.store, await context.collect());
-    const lines = files.map(async (file) =>
-      file.kind === 'link'
-        ? `${file.path} -> ${file.target}`
-        : `${file.path}: ${(await bytesOf(context.store, file.span)).toString().slice(0, 20)}`,
-    );
+    const lines = files.map(async (file) => {
+      if (file.kind === 'link') return `${file.path} -> ${file.target}`;
+      if (file.kind === 'folder') return `${file.path}/ ${file.mode.toString(8)}`;
+      return `${file.path}: ${(await bytesOf(context.store, file.span)).toString().slice(0, 20)}`;
+    });
     return Promise.all(lines);
   };
 });
@@ -243,6 +243,29 @@ test('an empty output alone comes back', async ({ stage, collect, store }) => {
   const [file] = await filesOf(store, await collect());
   assert.is(file?.kind === 'file' && file.span.sizeBytes, 0);
   assert.ok(await store.stat((file as OutputFile & { kind: 'file' }).span.blob));
+});
+
+test('folders come back where nothing in them would make them anew', async ({ stage, left }) => {
+  const { workFolder } = await stage([
+    { path: 'in/empty', folder: true },
+    { path: 'in/private', folder: true, mode: 0o700 },
+    { path: 'in/changed', folder: true },
+  ]);
+  const made = (path: string, mode: number): void => {
+    mkdirSync(join(workFolder, path), { recursive: true });
+    chmodSync(join(workFolder, path), mode);
+  };
+  for (const path of ['made/empty', 'made/private', 'full']) made(path, 0o755);
+  for (const path of ['made/private/file', 'full/file']) writeFileSync(join(workFolder, path), '');
+  chmodSync(join(workFolder, 'made/private'), 0o700);
+  chmodSync(join(workFolder, 'in/changed'), 0o750);
+  assert.equal(await left(), [
+    'full/file: ',
+    'in/changed/ 750',
+    'made/empty/ 755',
+    'made/private/ 700',
+    'made/private/file: ',
+  ]);
 });
 
 test('a large file is a blob of its own, without a copy, and stays in the folder', async ({
@@ -438,7 +461,7 @@ test('an attempt is gone whole, blobs that shared its files stay', async ({ stag
   writeFileSync(join(workFolder, 'large'), Buffer.alloc(300_000, 'x'));
   mkdirSync(join(workFolder, 'closed/deeper'), { recursive: true });
   chmodSync(join(workFolder, 'closed'), 0);
-  const [file] = await filesOf(store, await collect());
+  const file = (await filesOf(store, await collect())).find(({ path }) => path === 'large');
   await removeAttemptFolder(folder);
   assert.not(existsSync(join(root, 'attempt')));
   assert.is((await bytesOf(store, (file as OutputFile & { kind: 'file' }).span)).length, 300_000);

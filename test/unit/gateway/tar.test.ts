@@ -31,6 +31,7 @@ const files: TarFile[] = [
   file('a/empty', 0, 0),
   file('run.sh', 10, 10, 0o755),
   { path: 'a/link', mode: 0o777, target: 'empty' },
+  { path: 'folder/', mode: 0o700 },
   { path: 'z-link', mode: 0o777, target: LONG },
 ];
 
@@ -50,7 +51,8 @@ test('another program reads every file, mode and link, sorted bytewise', async (
     if (source.target !== undefined) {
       assert.equal([type, linkname], ['symlink', source.target]);
     } else {
-      assert.equal([type, size, mode], ['file', source.span?.sizeBytes, source.mode]);
+      const [kind, bytes] = source.span === undefined ? ['directory', 0] : ['file', source.span.sizeBytes];
+      assert.equal([type, size, mode], [kind, bytes, source.mode]);
     }
     const chunks: Buffer[] = [];
     for await (const chunk of entry) chunks.push(chunk as Buffer);
