@@ -54,7 +54,7 @@ function bearer(header: string | undefined): string | undefined {
 
 function unauthenticated(sentence: string): SkeinError {
   return new SkeinError('unauthenticated', sentence, {
-    fix: 'send the key as "Authorization: Bearer KEY"; a gateway\'s own machine keeps one in admin.key of its data folder',
+    fix: 'send a key of this mesh as "Authorization: Bearer KEY" (skein: SKEIN_KEY or --key-file); skein key create makes one, admin.key in a gateway\'s data folder is one',
   });
 }
 

@@ -89,6 +89,8 @@ export class Transport {
         const answer = await this.#ask(gateways[at] as GatewayAddress, call);
         this.#first = at;
         this.gatewayVersion = headerOf(answer, 'skein-version') ?? null;
+        const { url } = gateways[at] as GatewayAddress;
+        if (this.gatewayVersion === null) throw stranger(answer, url);
         if (answer.status >= 400 && !call.accepts?.includes(answer.status)) throw await failureOf(answer);
         return answer;
       } catch (error) {
@@ -149,7 +151,7 @@ class Exchange {
         this.#done.abort();
         if (call.signal?.aborted) reject(call.signal.reason);
         else if (error instanceof SkeinError) reject(error);
-        else reject(new ConnectionLost(`${url} does not answer: ${error.message}`, this.#sent, error));
+        else reject(new ConnectionLost(`${url} does not answer: ${reasonOf(error)}`, this.#sent, error));
       });
     });
     this.#limit(CONNECT_MS, 'no connection in time', () => !this.#sent);
@@ -198,6 +200,11 @@ function bodyHeaders(body: Call['body']): Record<string, string> {
   return { 'content-type': 'application/json', 'content-length': String(Buffer.byteLength(body)) };
 }
 
+/** OpenSSL's own words help nobody. */
+function reasonOf(error: NodeJS.ErrnoException): string {
+  return error.code === 'EPROTO' ? 'it does not speak TLS (https) there' : error.message;
+}
+
 export function headerOf(answer: Answer, name: string): string | undefined {
   const value = answer.headers[name];
   return typeof value === 'string' ? value : undefined;
@@ -222,6 +229,14 @@ export async function textOf(answer: Answer): Promise<string> {
   return Buffer.concat(chunks).toString('utf8');
 }
 
+/** Every answer of a gateway says its version. What does not is a proxy, a login page, another program on that port. */
+function stranger(answer: Answer, url: string): SkeinError {
+  answer.body.destroy();
+  return new SkeinError('unreachable', `what answers at ${url} (status ${answer.status}) is no gateway of skein`, {
+    fix: 'check the address and the port',
+  });
+}
+
 /** The error that an answer of 4xx or 5xx carries. */
 async function failureOf(answer: Answer): Promise<SkeinError> {
   const text = await textOf(answer);
@@ -230,7 +245,7 @@ async function failureOf(answer: Answer): Promise<SkeinError> {
   if (known !== undefined) return known;
   const sentence = (document as { sentence?: unknown } | undefined)?.sentence;
   const told = typeof sentence === 'string' ? sentence : `the gateway answered with status ${answer.status}`;
-  // A kind of problem that this version does not know, or no gateway of skein at all.
+  // A kind of problem that this version does not know.
   return new SkeinError(answer.status >= 500 ? 'internal-error' : 'invalid-request', told);
 }
 

@@ -89,7 +89,8 @@ export async function loadConfig(flags: Flags, from: Surroundings): Promise<Conf
   for (const key of CONNECTION) {
     const said = user.map((layer) => layer.get(key, [])).find((found) => found !== undefined);
     if (said === undefined) continue;
-    if (typeof said.value !== 'string') throw new SkeinError('config-invalid', `${said.from}: expected text`);
+    if (typeof said.value !== 'string')
+      throw new SkeinError('config-invalid', `${said.from}: expected text`, { fix: 'correct that line' });
     connection[key] = said.value;
   }
   if (from.env.SKEIN_KEY !== undefined && from.env.SKEIN_KEY !== '') connection.key = from.env.SKEIN_KEY.trim();

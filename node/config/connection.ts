@@ -1,11 +1,14 @@
 // Which mesh a command speaks to, and with which key (UX 7.10). Only the connection's own places are asked:
 // flags, SKEIN_*, config.yaml, the nodes of this machine. Never a file of the working folder.
-import { readFile } from 'node:fs/promises';
 import { join, resolve } from 'node:path';
 import { SkeinError } from '../../protocol/errors.ts';
 import type { Config, StoredMesh } from './config.ts';
 import type { Surroundings } from './folders.ts';
 import { isRunning, type NodeEntry, readNodeEntries } from './nodes.ts';
+import { reasonOf } from './reason.ts';
+import { readSmall } from './small-file.ts';
+
+const KEY_FILE_MAX_BYTES = 4096;
 
 export type Connection =
   | { readonly kind: 'local' }
@@ -165,7 +168,7 @@ interface FoundKey {
 
 async function givenKey(config: Config, from: Surroundings): Promise<FoundKey | undefined> {
   const { key, keyFile } = config.connection;
-  if (key !== undefined) return { key, keyFile: null };
+  if (key !== undefined) return { key: soundKey(key, 'SKEIN_KEY'), keyFile: null };
   return keyFile === undefined ? undefined : keyIn(resolve(from.cwd, keyFile));
 }
 
@@ -173,14 +176,25 @@ const keyIn = async (keyFile: string): Promise<FoundKey> => ({ key: await readKe
 
 /** One line of a file that only its owner may read. */
 export async function readKey(path: string): Promise<string> {
+  let text: string | undefined;
   try {
-    return (await readFile(path, 'utf8')).trim();
+    text = await readSmall(path, KEY_FILE_MAX_BYTES);
   } catch (error) {
     const denied = ['EACCES', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '');
+    const why = denied ? '' : `: ${reasonOf(error as NodeJS.ErrnoException)}`;
     throw new SkeinError(
       denied ? 'forbidden' : 'unauthenticated',
-      denied ? `this user may not read the key in ${path}` : `the key in ${path} cannot be read`,
+      denied ? `this user may not read the key in ${path}` : `the key in ${path} cannot be read${why}`,
       { cause: error, fix: 'use its owner, or skein login with a key of your own' },
     );
   }
+  return soundKey(text?.trim() ?? '', path);
+}
+
+/** What no header could carry would fail as something else, later. */
+function soundKey(key: string, where: string): string {
+  if (/^[\x21-\x7e]{1,512}$/.test(key)) return key;
+  throw new SkeinError('unauthenticated', `what ${where} holds is no key: it must be one line of plain characters`, {
+    fix: 'give the whole key, as skein key create or admin.key has it, and nothing else',
+  });
 }

@@ -154,13 +154,15 @@ function sayer(key: Key, flags: NodeFlags, file: YamlFile | undefined, from: Sur
 
 function fault(said: Said, expected: string): SkeinError {
   const code = said.from.startsWith('--') ? 'usage' : 'config-invalid';
-  return new SkeinError(code, `${said.from}: ${JSON.stringify(said.value)} is not ${expected}`);
+  const shown = JSON.stringify(said.value);
+  const value = shown.length > 80 ? `${shown.slice(0, 80)}…` : shown;
+  return new SkeinError(code, `${said.from}: ${value} is not ${expected}`);
 }
 
 /** HOST:PORT, :PORT, PORT, or /ip4/…/tcp/PORT. */
 function address(said: Said | undefined, fallback: { host: string; port: number }, expected: string): Listen {
   if (said === undefined) return { ...fallback, explicit: false };
-  const parsed = parseAddress(String(said.value), fallback.host);
+  const parsed = typeof said.value === 'object' ? undefined : parseAddress(String(said.value), fallback.host);
   if (parsed === undefined) throw fault(said, expected);
   return { ...parsed, explicit: true };
 }

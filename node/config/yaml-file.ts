@@ -1,7 +1,9 @@
 // One YAML file, read once: its values, and for each key the line that it stands on.
-import { readFile } from 'node:fs/promises';
 import { basename } from 'node:path';
+import type { Document } from 'yaml';
 import { SkeinError } from '../../protocol/errors.ts';
+import { reasonOf } from './reason.ts';
+import { readSmall } from './small-file.ts';
 
 export type KeyPath = readonly string[];
 
@@ -19,6 +21,7 @@ export interface YamlFile {
 
 /** As much as a person would write; a larger file is a mistake. */
 const MAX_BYTES = 1_048_576;
+const ALIASES_MAX = 100;
 
 /** Undefined where there is no such file. Fails with `config-invalid`, naming line and column, or `file-unreadable`. */
 export async function readYaml(path: string): Promise<YamlFile | undefined> {
@@ -29,7 +32,7 @@ export async function readYaml(path: string): Promise<YamlFile | undefined> {
   const document = parseDocument(text, { lineCounter: lines, prettyErrors: false });
   const [problem] = document.errors;
   if (problem !== undefined)
-    throw invalid(`${place(path, lines.linePos(problem.pos[0]))}: ${firstLine(problem.message)}`);
+    throw invalid(`${place(path, lines.linePos(problem.pos[0]))}: ${whatIsWrong(problem.message)}`);
   const root = document.contents;
   if (root !== null && !isMap(root)) throw invalid(`${path}:1:1: expected keys and values, such as timeout: 10m`);
 
@@ -45,7 +48,7 @@ export async function readYaml(path: string): Promise<YamlFile | undefined> {
     }
   };
   visit(root, []);
-  const values: unknown = document.toJS({ maxAliasCount: 100 }) ?? {};
+  const values: unknown = valuesOf(document, path) ?? {};
   const where = (at: KeyPath): string => places.get(at.join('\0'))?.where ?? `${path} ${at.join('.')}`;
   return {
     path,
@@ -56,6 +59,17 @@ export async function readYaml(path: string): Promise<YamlFile | undefined> {
   };
 }
 
+function valuesOf(document: Document, path: string): unknown {
+  try {
+    return document.toJS({ maxAliasCount: ALIASES_MAX });
+  } catch (cause) {
+    throw new SkeinError('config-invalid', `${path}: ${(cause as Error).message}`, {
+      cause,
+      fix: 'write out what the aliases (*NAME) stand for',
+    });
+  }
+}
+
 function child(value: unknown, key: string): unknown {
   if (typeof value !== 'object' || value === null || !Object.hasOwn(value, key)) return undefined;
   return (value as Readonly<Record<string, unknown>>)[key];
@@ -63,14 +77,14 @@ function child(value: unknown, key: string): unknown {
 
 async function readText(path: string): Promise<string | undefined> {
   try {
-    const text = await readFile(path, 'utf8');
-    if (text.length > MAX_BYTES) throw invalid(`${path} is larger than 1 MiB: that is no configuration`);
+    const text = await readSmall(path, MAX_BYTES);
+    if (text === undefined) throw invalid(`${path} is larger than 1 MiB: that is no configuration`);
     return text;
   } catch (error) {
     const code = (error as NodeJS.ErrnoException).code;
     if (code === 'ENOENT' || code === 'ENOTDIR') return undefined;
     if (error instanceof SkeinError) throw error;
-    throw new SkeinError('file-unreadable', `cannot read ${path}: ${code ?? String(error)}`, {
+    throw new SkeinError('file-unreadable', `cannot read ${path}: ${reasonOf(error as NodeJS.ErrnoException)}`, {
       cause: error,
       fix: `make ${basename(path)} a file that you may read`,
     });
@@ -78,6 +92,8 @@ async function readText(path: string): Promise<string | undefined> {
 }
 
 const place = (path: string, at: { line: number; col: number }): string => `${path}:${at.line}:${at.col}`;
-const firstLine = (text: string): string => text.split('\n', 1)[0] ?? text;
+/** The parser recurses, and ends with the stack where a file nests deeper than that goes. */
+const whatIsWrong = (text: string): string =>
+  text.startsWith('Maximum call stack') ? 'it nests too deeply' : (text.split('\n', 1)[0] ?? text);
 const invalid = (message: string): SkeinError =>
   new SkeinError('config-invalid', message, { fix: 'correct that line' });

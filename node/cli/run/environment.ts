@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { resolve } from 'node:path';
 import { SkeinError } from '../../../protocol/errors.ts';
 import type { Surroundings } from '../../config/folders.ts';
+import { reasonOf } from '../../config/reason.ts';
 
 /** `K` alone takes the caller's value. Fails with `usage` where there is none. */
 export function fillFromCaller(pairs: readonly string[], env: Surroundings['env']): readonly string[] {
@@ -20,7 +21,7 @@ export async function readEnvFile(file: string, from: Surroundings): Promise<Rea
   const text = await readFile(resolve(from.cwd, file), 'utf8').catch((cause: NodeJS.ErrnoException) => {
     throw new SkeinError(
       cause.code === 'ENOENT' ? 'no-match' : 'file-unreadable',
-      `cannot read ${file}: ${cause.code}`,
+      `cannot read ${file}: ${reasonOf(cause)}`,
       {
         cause,
         fix: 'check what --env-file names',

@@ -3,6 +3,7 @@ import { lstat, readdir, readFile, readlink, realpath } from 'node:fs/promises';
 import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import ignore from 'ignore';
 import { SkeinError } from '../../../protocol/errors.ts';
+import { reasonOf } from '../../config/reason.ts';
 import type { Collection } from './collect.ts';
 import { type PathMap, within } from './paths.ts';
 
@@ -105,12 +106,12 @@ async function ignoreRules(folders: readonly string[]): Promise<(path: string, i
 
 function absent(error: NodeJS.ErrnoException): undefined {
   if (error.code === 'ENOENT') return undefined;
-  throw new SkeinError('file-unreadable', `cannot read .skeinignore: ${error.code}`, { cause: error });
+  throw new SkeinError('file-unreadable', `cannot read .skeinignore: ${reasonOf(error)}`, { cause: error });
 }
 
 export function unreadable(path: string, because: string, error: NodeJS.ErrnoException): SkeinError {
-  const why = error.code === 'EACCES' || error.code === 'EPERM' ? 'this user may not' : (error.code ?? error.message);
-  return new SkeinError('file-unreadable', `cannot read ${path}, which ${because} names: ${why}`, {
+  const named = because === path ? '' : `, which ${because} names`;
+  return new SkeinError('file-unreadable', `cannot read ${path}${named}: ${reasonOf(error)}`, {
     cause: error,
     fix: 'nothing was submitted; make it readable, or leave it out',
   });

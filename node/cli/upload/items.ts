@@ -3,6 +3,7 @@ import { readFile } from 'node:fs/promises';
 import { isAbsolute, relative, resolve } from 'node:path';
 import { text as textOf } from 'node:stream/consumers';
 import { SkeinError } from '../../../protocol/errors.ts';
+import { reasonOf } from '../../config/reason.ts';
 
 export type ItemSource =
   | { readonly kind: 'glob'; readonly pattern: string }
@@ -111,7 +112,7 @@ async function readText(file: string, cwd: string, stdin: NodeJS.ReadableStream)
   if (file === '-') return textOf(stdin);
   return readFile(resolve(cwd, file), 'utf8').catch((cause: NodeJS.ErrnoException) => {
     const code = cause.code === 'ENOENT' ? 'no-match' : 'file-unreadable';
-    throw new SkeinError(code, `cannot read ${file}: ${cause.code}`, {
+    throw new SkeinError(code, `cannot read ${file}: ${reasonOf(cause)}`, {
       cause,
       fix: 'name an existing file, or - for standard input',
     });

@@ -1,6 +1,7 @@
 // What SCRIPT is: a file here, a command on the worker's PATH, or each item in turn; and what starts it.
 import { closeSync, lstatSync, openSync, readSync, realpathSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
+import { reasonOf } from '../../config/reason.ts';
 import { scriptArgv } from '../../runtime/interpreter.ts';
 import { ScriptError } from '../exit-codes.ts';
 import { statOf } from './stat.ts';
@@ -90,17 +91,16 @@ function firstLineOf(local: string): string {
 }
 
 function headOf(local: string): string {
-  let file: number;
+  let file: number | undefined;
   try {
     file = openSync(local, 'r');
-  } catch (cause) {
-    throw new ScriptError('file-unreadable', `cannot read ${local}`, 126, { cause, fix: 'make it readable' });
-  }
-  try {
     const bytes = Buffer.alloc(512);
     return bytes.toString('latin1', 0, readSync(file, bytes, 0, bytes.length, 0));
+  } catch (cause) {
+    const why = reasonOf(cause as NodeJS.ErrnoException);
+    throw new ScriptError('file-unreadable', `cannot read ${local}: ${why}`, 126, { cause, fix: 'make it readable' });
   } finally {
-    closeSync(file);
+    if (file !== undefined) closeSync(file);
   }
 }
 
