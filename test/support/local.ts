@@ -1,6 +1,6 @@
 // The mesh `local` of one test file, in folders of its own, and the question of all its tests: does a script that skein
 // runs leave the same as one that is run directly? Everything goes through a shell and the launcher, as a user's would.
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import {
   chmodSync,
@@ -54,7 +54,8 @@ export class Local implements AsyncDisposable {
   private constructor(folder: string) {
     this.folder = folder;
     this.env = {
-      PATH: process.env.PATH ?? '/usr/bin:/bin',
+      // The system's own first: a shim in front of them would be timed, too.
+      PATH: `/usr/bin:/bin:${process.env.PATH ?? ''}`,
       HOME: join(folder, 'home'),
       LANG: 'C.UTF-8',
       XDG_STATE_HOME: join(folder, 'state'),
@@ -113,8 +114,10 @@ export class Local implements AsyncDisposable {
   ): Promise<Ran> {
     const here = this.place(entries);
     const there = this.place(entries);
-    const wanted = await this.shell(`${direct}; exit $?`, join(here, cwd), env);
-    const got = await this.shell(`${through}; exit $?`, join(there, cwd), env);
+    const [wanted, got] = await Promise.all([
+      this.shell(`${direct}; exit $?`, join(here, cwd), env),
+      this.shell(`${through}; exit $?`, join(there, cwd), env),
+    ]);
     const left = { ...endOf(wanted, here, this), files: await tree(here) };
     const came = { ...endOf(got, there, this), files: await tree(there) };
     assert.equal(came, left, `${through}\n${JSON.stringify({ came, left }, null, 1).slice(0, 4000)}`);
@@ -164,6 +167,9 @@ function endOf(ran: Ran, cwd: string, { folder }: Local) {
   return { out: neutral(ran.outBytes), err: neutral(ran.errBytes), code: ran.code, signal: ran.signal };
 }
 
+/** Whether tests of that language can be run here. */
+export const hasCommand = (name: string): boolean => spawnSync(name, ['--version']).error === undefined;
+
 /** Every entry below a folder: `mode sha256`, a link's target, or a folder's mark. */
 export async function tree(folder: string): Promise<Readonly<Record<string, string>>> {
   const found: Record<string, string> = {};
@@ -171,7 +177,7 @@ export async function tree(folder: string): Promise<Readonly<Record<string, stri
     const path = join(folder, name);
     const stats = lstatSync(path);
     if (stats.isSymbolicLink()) found[name] = `-> ${readlinkSync(path)}`;
-    else if (stats.isDirectory()) found[name] = 'folder';
+    else if (stats.isDirectory()) found[name] = `folder ${(stats.mode & 0o777).toString(8)}`;
     else found[name] = `${(stats.mode & 0o777).toString(8)} ${await sha256Of(path)}`;
   }
   return found;

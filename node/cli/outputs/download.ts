@@ -22,8 +22,8 @@ export interface Download {
 
 /** Fails with `digest-mismatch`, `transfer-failed`, `disk-full`, `file-unreadable`. */
 export async function download({ path, sizeBytes, mode, sha256 }: Download, openFrom: OpenFrom): Promise<void> {
-  const stem = `.skein-${sha256.slice(0, 24)}-`;
-  // Each process its own: two runs at once may bring the same bytes to the same folder.
+  // By place and process: one run may bring the same bytes twice, and two at once to the same place.
+  const stem = `.skein-${createHash('sha256').update(`${sha256} ${path}`).digest('hex').slice(0, 24)}-`;
   const part = join(dirname(path), `${stem}${process.pid}.part`);
   try {
     await mkdir(dirname(path), { recursive: true });

@@ -207,11 +207,23 @@ test('a download goes on where it broke off, and is verified whole', async () =>
   assert.equal(readdirSync(folder.at('x')), ['file']);
 });
 
+test('two files of the same bytes come at once', async () => {
+  using folder = testFolder();
+  const sha256 = hashOf('abcdef');
+  async function* slowly(): AsyncIterable<Uint8Array> {
+    for (const letter of 'abcdef') yield Buffer.from(letter);
+  }
+  const places = ['a', 'b', 'c'].map((name) => folder.at(name));
+  await Promise.all(places.map((path) => download({ path, sizeBytes: 6, mode: 0o600, sha256 }, async () => slowly())));
+  for (const path of places) assert.is(readFileSync(path, 'utf8'), 'abcdef');
+});
+
 test('two at once that bring the same bytes do not meet, and what a dead one left is taken over', async () => {
   using folder = testFolder();
   const sha256 = hashOf('abcdef');
   const large = { path: folder.at('file'), sizeBytes: 1 << 20, mode: 0o600, sha256 };
-  const part = (pid: number): string => `.skein-${sha256.slice(0, 24)}-${pid}.part`;
+  const mark = hashOf(`${sha256} ${folder.at('file')}`).slice(0, 24);
+  const part = (pid: number): string => `.skein-${mark}-${pid}.part`;
   // No system counts that far.
   const dead = 2 ** 30;
   folder.write({ [part(process.ppid)]: 'abcdeX', [part(dead)]: 'abcd' });
