@@ -13,7 +13,7 @@ const HELP = `usage: npm run demo [-- --keep]
 `;
 const PACKAGE_MAX_BYTES = 1_000_000;
 const PACKAGE_FILES_MAX = 80;
-const PACKAGES_MAX = 240;
+const PACKAGES_MAX = 210;
 const LIMIT_MS = 120_000;
 
 const root = fileURLToPath(new URL('..', import.meta.url));
