@@ -30,6 +30,7 @@ const CALL_TIMEOUT_MS = 5_000;
 const ADOPT_RETRY_MS = 500;
 const SETTLE_BEFORE_REBIRTH_MS = 10_000;
 const SETTLE_BEFORE_END_MS = 5_000;
+const KILLED_WITHIN_MS = 10_000;
 const PREFETCH_MAX = 256;
 /** How much work, in time, a slot keeps ahead. */
 const PREFETCH_MS = 100;
@@ -433,7 +434,9 @@ export class Worker {
     }
     const left = attempts.alive();
     for (const fence of left) attempts.stop(fence, 'drained', hurry.aborted ? 0 : 2_000);
-    while (attempts.alive().length > 0) await clock.sleep(25);
+    // What a full disk still holds back is reported by the next start.
+    const gone = clock.monotonic() + KILLED_WITHIN_MS;
+    while (attempts.alive().length > 0 && clock.monotonic() < gone) await clock.sleep(25);
     await this.#reported(SETTLE_BEFORE_END_MS);
     return left.length === 0;
   }
