@@ -1,9 +1,11 @@
 // What stands between a well-formed body and `job.submitted`: the checks a schema cannot make, and making the record fit.
 
-import type { InputFile, ItemEntry, JobSpec } from '../protocol/api/jobspec.ts';
+import { Check } from 'typebox/value';
+import { type InputFile, type ItemEntry, type JobSpec, SpecRest } from '../protocol/api/jobspec.ts';
 import { inputsFault, specFault } from '../protocol/api/speccheck.ts';
 import { SkeinError } from '../protocol/errors.ts';
-import { isSha256, type Sha256 } from '../protocol/ids.ts';
+import type { Sha256 } from '../protocol/ids.ts';
+import { elementMaxBytes, inputManifest, itemManifest, type ManifestReader } from '../protocol/wire/manifest.ts';
 import { keepJsonBlob, readJsonBlob } from './manifest.ts';
 import type { BlobPort } from './port.ts';
 
@@ -40,41 +42,75 @@ function namedBlobs(spec: JobSpec): Set<Sha256> {
   return named;
 }
 
+/** Reads every list that is a blob: one that cannot be used must be refused here, not met by a worker later. */
 async function inManifests(blobs: BlobPort, spec: JobSpec): Promise<Set<Sha256>> {
   const named = new Set<Sha256>();
-  const lists: (readonly InputFile[])[] = [];
+  if (spec.rest !== undefined) await checkRest(blobs, spec.rest.sha256 as Sha256);
   if (spec.inputsManifest !== undefined) {
-    lists.push(await readList<InputFile>(blobs, spec.inputsManifest, 'inputsManifest'));
+    collect(await readList(blobs, spec.inputsManifest, inputManifest(), 'inputsManifest'), named);
   }
-  if (spec.items !== undefined && 'manifest' in spec.items) {
-    const entries = await readList<ItemEntry>(blobs, spec.items.manifest, 'items.manifest');
-    for (const entry of entries) if (entry.inputs !== undefined) lists.push(entry.inputs);
+  if (spec.items === undefined || !('manifest' in spec.items)) return named;
+  const entries = await readList(blobs, spec.items.manifest, itemManifest(), 'items.manifest');
+  const lists = new Map<string, NonNullable<ItemEntry['inputsManifest']>>();
+  for (const { inputs, inputsManifest } of entries) {
+    if (inputs !== undefined) collect(inputs, named);
+    if (inputsManifest !== undefined) lists.set(inputsManifest.sha256, inputsManifest);
   }
-  for (const list of lists) collect(list, named);
+  for (const list of lists.values()) {
+    const sha256 = list.sha256 as Sha256;
+    // Named before it is read: one that is missing is asked for together with the files.
+    named.add(sha256);
+    if ((await blobs.stat(sha256)) === undefined) continue;
+    collect(await readList(blobs, list, inputManifest(), 'inputsManifest of an item'), named);
+  }
   return named;
 }
 
-async function readList<T>(blobs: BlobPort, manifest: { sha256: string; count: number }, field: string): Promise<T[]> {
-  const list = await readJsonBlob<unknown>(blobs, manifest.sha256 as Sha256);
-  if (Array.isArray(list) && list.length === manifest.count && list.every(isObject)) return list as T[];
-  throw new SkeinError('invalid-request', `the body's field ${field} must name a blob with ${manifest.count} entries`, {
-    extra: { field },
+async function checkRest(blobs: BlobPort, sha256: Sha256): Promise<void> {
+  const rest = await readJsonBlob<unknown>(blobs, sha256);
+  if (Check(SpecRest, rest)) return;
+  throw new SkeinError('invalid-request', "the body's field rest must name a blob with {args?, env?}", {
+    extra: { field: 'rest' },
   });
 }
 
-const isObject = (value: unknown): boolean => typeof value === 'object' && value !== null && !Array.isArray(value);
+async function readList<T>(
+  blobs: BlobPort,
+  { sha256, count }: { readonly sha256: string; readonly count: number },
+  reader: ManifestReader<T>,
+  field: string,
+): Promise<T[]> {
+  const list: T[] = [];
+  // One by one: an array may be longer than what one call takes.
+  const take = (): void => {
+    for (const element of reader.take()) list.push(element);
+  };
+  try {
+    for await (const chunk of await blobs.read(sha256 as Sha256)) {
+      reader.push(chunk as Uint8Array);
+      take();
+    }
+    reader.end();
+    take();
+  } catch (error) {
+    if (!(error instanceof SkeinError)) throw error;
+    throw new SkeinError(error.code, `the blob that the body's field ${field} names: ${error.message}`, {
+      cause: error,
+      fix: 'its form is described at /docs',
+      extra: { field },
+    });
+  }
+  if (list.length === count) return list;
+  const sentence = `the body's field ${field} must name a blob with ${count} entries; it has ${list.length}`;
+  throw new SkeinError('invalid-request', sentence, { extra: { field } });
+}
 
 function collect(inputs: readonly InputFile[], named: Set<Sha256>): void {
-  const sound = Array.isArray(inputs) && inputs.every((input) => isObject(input) && typeof input.path === 'string');
-  const fault = sound ? inputsFault(inputs, 'inputs') : { field: 'inputs', expected: 'must be a list of files' };
+  const fault = inputsFault(inputs, 'inputs');
   if (fault !== undefined) {
     throw new SkeinError('invalid-request', `in a manifest, the field ${fault.field} ${fault.expected}`);
   }
-  for (const { sha256 } of inputs) {
-    if (sha256 === undefined) continue;
-    if (!isSha256(sha256)) throw new SkeinError('invalid-request', 'a manifest names a blob by what is no sha-256');
-    named.add(sha256);
-  }
+  for (const { sha256 } of inputs) if (sha256 !== undefined) named.add(sha256 as Sha256);
 }
 
 async function absent(blobs: BlobPort, named: ReadonlySet<Sha256>): Promise<Sha256[]> {
@@ -95,6 +131,17 @@ export async function fitRecord(blobs: BlobPort, spec: JobSpec, signal: AbortSig
   let fitted = spec;
   if (fitted.items !== undefined && 'list' in fitted.items && sizeOf(fitted.items.list) > SPEC_BYTES_MAX / 4) {
     const entries = fitted.items.list.map((item): ItemEntry => ({ item }));
+    const large = entries.findIndex((entry) => sizeOf(entry) > elementMaxBytes);
+    if (large >= 0) {
+      throw new SkeinError(
+        'too-large',
+        `the body's field items.list.${large} is larger than ${elementMaxBytes} bytes`,
+        {
+          fix: 'put it into a file, and make that an input of the item',
+          extra: { field: `items.list.${large}`, maxBytes: elementMaxBytes },
+        },
+      );
+    }
     const sha256 = await keepJsonBlob(blobs, entries, signal);
     fitted = { ...fitted, items: { manifest: { sha256, count: entries.length } } };
   }

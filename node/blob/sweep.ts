@@ -7,7 +7,7 @@ import type { Random } from '../../protocol/random.ts';
 import type { JobRow, RowKey, TaskRow } from '../../protocol/state/rows.ts';
 import type { Clock } from '../../protocol/time.ts';
 import { anyManifest } from '../../protocol/wire/manifest.ts';
-import { hashesIn, jobReferences, type References, taskReferences } from '../policy/references.ts';
+import { hashesIn, itemManifestOf, jobReferences, type References, taskReferences } from '../policy/references.ts';
 import { Marks } from './marks.ts';
 import type { BlobStore } from './port.ts';
 
@@ -71,25 +71,35 @@ class Sweep {
     for (const sha256 of manifests) {
       if (this.#manifests.has(sha256)) continue;
       if (this.#manifests.size < MANIFESTS_KNOWN_MAX) this.#manifests.add(sha256);
-      await this.#markEntries(sha256);
+      for (const inner of await this.#markEntries(sha256)) await this.#markEntries(inner);
     }
   }
 
-  async #markEntries(sha256: Sha256): Promise<void> {
+  /** @returns the lists that items in it name: an item of many files has one of its own. */
+  async #markEntries(sha256: Sha256): Promise<ReadonlySet<Sha256>> {
+    const inner = new Set<Sha256>();
+    const mark = (elements: readonly unknown[]): void => {
+      for (const element of elements) {
+        for (const hash of hashesIn(element)) this.#marks.add(hash);
+        const list = itemManifestOf(element);
+        if (list !== undefined) inner.add(list);
+      }
+    };
     try {
       const manifest = anyManifest();
       for await (const chunk of await this.#store.read(sha256)) {
         manifest.push(chunk as Uint8Array);
-        for (const element of manifest.take()) for (const hash of hashesIn(element)) this.#marks.add(hash);
+        mark(manifest.take());
         await this.#breathe();
       }
       manifest.end();
-      for (const element of manifest.take()) for (const hash of hashesIn(element)) this.#marks.add(hash);
+      mark(manifest.take());
     } catch (error) {
       // One that is lost or malformed leads nobody to its entries. One that the disk would not give today may tomorrow.
       if (!(error instanceof SkeinError) || error.code === 'folder-unusable') throw error;
       this.#note(error);
     }
+    return inner;
   }
 
   async #removeUnmarked(): Promise<{ readonly blobs: number; readonly bytes: number }> {

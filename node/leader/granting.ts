@@ -1,7 +1,7 @@
 // Turns the queue and the standing offers into committed grants, and sends those to their workers.
 // A round proposes, waits for the commit and only then speaks: a grant that is not committed is nobody's.
-import { entryOf } from '../../protocol/api/jobspec.ts';
-import { SkeinError } from '../../protocol/errors.ts';
+import { entryOf, type ItemEntry, type JobSpec } from '../../protocol/api/jobspec.ts';
+import { type ErrorCode, SkeinError } from '../../protocol/errors.ts';
 import type { Fence, JobId, PeerId } from '../../protocol/ids.ts';
 import { makeFence } from '../../protocol/ids.ts';
 import type { Command } from '../../protocol/state/command.ts';
@@ -20,6 +20,8 @@ const ROUND_MAX = 512;
 const PROPOSE_TIMEOUT_MS = 10_000;
 const PUSH_TIMEOUT_MS = 5_000;
 const RECALL_QUIET_MS = 250;
+/** What reading a list of items again will not mend. */
+const LASTING: ReadonlySet<ErrorCode> = new Set(['not-found', 'invalid-request', 'too-large', 'digest-mismatch']);
 
 interface Parts {
   readonly log: ReplicatedLog;
@@ -162,7 +164,8 @@ export class Granting {
     const task = this.#parts.log.view.get(keys.task(jobId, n));
     if (job === undefined || task?.open === null || task === undefined) return undefined;
     const { items, ...spec } = job.spec;
-    const entry = entryOf(job.spec, n) ?? (items === undefined ? null : await this.#parts.items.entry(job.spec, n));
+    const entry = entryOf(job.spec, n) ?? (items === undefined ? null : await this.#fromManifest(job.spec, n, fence));
+    if (entry === 'later') return undefined;
     return {
       fence,
       jobId,
@@ -171,8 +174,24 @@ export class Granting {
       attempt: task.attempts.at(-1)?.n ?? 1,
       taskCount: job.taskCount,
       spec,
-      entry,
+      ...(entry !== null && 'fault' in entry ? { entry: null, fault: entry.fault } : { entry }),
     };
+  }
+
+  /**
+   * A list that is gone or unsound stays so: the holder ends the attempt with that reason. One that the disk would not give
+   * now may be there for the next answer. Never a failure: the worker's lease rides in the same answer.
+   */
+  async #fromManifest(spec: JobSpec, n: number, fence: Fence): Promise<ItemEntry | { fault: string } | 'later'> {
+    try {
+      return await this.#parts.items.entry(spec, n);
+    } catch (error) {
+      const lasting = error instanceof SkeinError && LASTING.has(error.code);
+      this.#parts.out.warn({ fence, task: n, err: error, lasting }, 'a granted task has no description');
+      return lasting
+        ? { fault: `the list of the job's items cannot be used: ${error.message.slice(0, 1000)}` }
+        : 'later';
+    }
   }
 
   #recall(peerId: PeerId, fences: readonly Fence[]): void {

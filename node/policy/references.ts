@@ -22,6 +22,12 @@ export function taskReferences({ attempts }: Pick<TaskRow, 'attempts'>): Referen
   return { blobs: hashesIn(attempts), manifests };
 }
 
+/** The list of inputs that an element of a manifest of items names, where it has one. */
+export function itemManifestOf(element: unknown): Sha256 | undefined {
+  const list = (element as { readonly inputsManifest?: { readonly sha256?: unknown } } | null)?.inputsManifest;
+  return typeof list?.sha256 === 'string' && isSha256(list.sha256) ? list.sha256 : undefined;
+}
+
 /** Every string in a JSON value that is a hash. Not recursive: how deep a value goes is its sender's choice. */
 export function hashesIn(value: unknown): ReadonlySet<Sha256> {
   const hashes = new Set<Sha256>();

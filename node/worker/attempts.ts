@@ -53,6 +53,7 @@ export class Attempts {
 
   /** From grant to report; never rejects. */
   async run(grant: PushedGrant): Promise<AttemptReport> {
+    if (grant.fault !== undefined) return { kind: 'finished', result: this.#withoutTask(grant.fault) };
     if (grant.spec.runtime === 'noop') return { kind: 'finished', result: this.#noop() };
     const control = this.#control(grant.fence);
     const preparedAt = this.#clock.now();
@@ -152,6 +153,11 @@ export class Attempts {
   /** Fences whose script still runs, or is frozen, here. */
   alive(): readonly Fence[] {
     return [...this.#controls.keys()];
+  }
+
+  #withoutTask(fault: string): Result {
+    const now = this.#clock.now();
+    return failure(new SkeinError('not-found', fault), now, now);
   }
 
   #noop(): Result {

@@ -127,8 +127,9 @@ export class FileWorkshop implements Workshop {
 
   async #inputs({ spec, entry }: PushedGrant, signal: AbortSignal): Promise<InputFile[]> {
     const inputs = [...(spec.inputs ?? []), ...(entry?.inputs ?? [])];
-    if (spec.inputsManifest !== undefined) {
-      const sha256 = spec.inputsManifest.sha256 as Sha256;
+    for (const list of [spec.inputsManifest, entry?.inputsManifest]) {
+      if (list === undefined) continue;
+      const sha256 = list.sha256 as Sha256;
       await this.#parts.carrier.fetch([sha256], signal);
       const manifest = inputManifest();
       for await (const chunk of await this.#parts.store.read(sha256)) {

@@ -45,6 +45,10 @@ export const ItemEntry = Type.Object(
     item: Type.Unknown(),
     name: Type.Optional(Text(4096)),
     inputs: Type.Optional(Type.Array(InputFile, { maxItems: 1000 })),
+    /** The JSON of an InputFile[] as a blob, where there are many: an entry travels with each of its grants. */
+    inputsManifest: Type.Optional(
+      Type.Object({ sha256: Hash, count: Type.Integer({ minimum: 1 }) }, { additionalProperties: false }),
+    ),
   },
   { additionalProperties: false },
 );
@@ -130,7 +134,11 @@ export const JobSpec = Type.Object(
 export type JobSpec = Static<typeof JobSpec>;
 
 /** What the blob `rest` of a spec holds. */
-export type SpecRest = Pick<JobSpec, 'args' | 'env'>;
+export const SpecRest = Type.Object(
+  { args: JobSpec.properties.args, env: JobSpec.properties.env },
+  { additionalProperties: false },
+);
+export type SpecRest = Static<typeof SpecRest>;
 
 /** How many tasks a spec makes. */
 export function taskCount(spec: JobSpec): number {

@@ -6,10 +6,13 @@ import { InputFile, ItemEntry } from '../api/jobspec.ts';
 import { SkeinError } from '../errors.ts';
 import { linkFault, pathFault } from '../paths.ts';
 import type { OutputFile } from '../state/result.ts';
+import { bodyMaxBytes } from './codec.ts';
 import { OutputFileShape } from './result.ts';
 
-/** What one element may take: an item with its 1,000 inputs of long paths. */
-const ELEMENT_MAX_BYTES = 8 * 1024 * 1024;
+/** What one element may take: an item travels with the spec in one grant, whose body is bounded. */
+export const elementMaxBytes = bodyMaxBytes / 2;
+/** What walks over an element later may recurse. */
+const DEPTH_MAX = 64;
 const COUNT_MAX = 1_000_000;
 
 const QUOTE = 0x22;
@@ -47,6 +50,9 @@ class ArraySplitter {
       } else if (byte === 0x5b || byte === 0x7b) {
         if (this.#ended || (this.#depth === 0 && byte === 0x7b)) throw this.#malformed();
         if (++this.#depth === 1) start = at + 1;
+        if (this.#depth > DEPTH_MAX) {
+          throw new SkeinError('invalid-request', `${this.#what} nests deeper than ${DEPTH_MAX} levels`);
+        }
       } else if (byte === 0x5d || byte === 0x7d) {
         if (this.#depth === 1 && byte === 0x7d) throw this.#malformed();
         if (this.#depth === 1) this.#cut(chunk.subarray(start, at), 'last');
@@ -68,8 +74,8 @@ class ArraySplitter {
 
   #gather(bytes: Uint8Array): void {
     this.#bytes += bytes.length;
-    if (this.#bytes > ELEMENT_MAX_BYTES) {
-      throw new SkeinError('too-large', `an element of ${this.#what} has more than ${ELEMENT_MAX_BYTES} bytes`);
+    if (this.#bytes > elementMaxBytes) {
+      throw new SkeinError('too-large', `an element of ${this.#what} has more than ${elementMaxBytes} bytes`);
     }
     // A copy: the chunk is its sender's.
     if (bytes.length > 0) this.#parts.push(bytes.slice());

@@ -39,6 +39,8 @@ const grantShape = {
   attempt: Count,
   taskCount: Count,
   entry: Type.Union([ItemEntry, Type.Null()]),
+  /** Why the leader cannot say what the task is: its holder reports that as the attempt's end, and runs nothing. */
+  fault: Type.Optional(Text(4096)),
 };
 const PushedGrant = Type.Object({ ...grantShape, spec: JobSpec }, closed);
 /** `spec` comes without `items`: the task's own is in `entry`. */

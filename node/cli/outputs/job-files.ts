@@ -31,7 +31,12 @@ export async function jobFiles(
   if (spec.script !== undefined) inputs.push(spec.script);
   const entries = await entriesOf(spec, readBlob);
   const uploaded = new Map<string, string>();
-  for (const input of [...inputs, ...entries.flatMap((entry) => entry.inputs ?? [])]) {
+  for (const entry of entries) {
+    inputs.push(...(entry.inputs ?? []));
+    if (entry.inputsManifest !== undefined)
+      inputs.push(...(await readJson<InputFile[]>(entry.inputsManifest.sha256, readBlob)));
+  }
+  for (const input of inputs) {
     if (input.sha256 !== undefined) uploaded.set(resolve(localPath(input.path, folder).path), input.sha256);
   }
   const width = String(taskCount).length;

@@ -55,6 +55,7 @@ export interface Plan {
 /** What a record of the log may hold inside; the rest rides as a blob. */
 const INLINE_MAX_BYTES = 12_288;
 const INLINE_MAX_ITEMS = 500;
+const INLINE_ITEM_MAX_BYTES = 32_768;
 
 interface Prepared {
   readonly script: Script;
@@ -377,9 +378,9 @@ function itemsOf(
       .entries()
       .filter((each) => !prepared.shared.has(each.path))
       .map((each) => toInputFile(each, hashOf));
-    return prune({ item, name: uniqueName(name, at + 1, names), inputs: inputs.length > 0 ? inputs : undefined });
+    return prune({ item, name: uniqueName(name, at + 1, names), ...itemInputs(inputs, uploads) });
   });
-  const plain = entries.every((entry) => entry.name === undefined && entry.inputs === undefined);
+  const plain = entries.every(({ item: _, ...more }) => Object.keys(more).length === 0);
   const list = entries.map((entry) => entry.item);
   if (plain && list.length <= INLINE_MAX_ITEMS && JSON.stringify(list).length <= INLINE_MAX_BYTES) return { list };
   return {
@@ -388,6 +389,14 @@ function itemsOf(
       count: entries.length,
     },
   };
+}
+
+/** An entry travels with each of its grants: many inputs rest as a blob of their own. */
+function itemInputs(inputs: InputFile[], uploads: Map<string, Source>): Pick<ItemEntry, 'inputs' | 'inputsManifest'> {
+  if (inputs.length === 0) return {};
+  const bytes = Buffer.from(JSON.stringify(inputs));
+  if (bytes.length <= INLINE_ITEM_MAX_BYTES) return { inputs };
+  return { inputsManifest: { sha256: blobOf(bytes, 'the list of an item’s files', uploads), count: inputs.length } };
 }
 
 /** Two items of one name must not meet in one folder. */
