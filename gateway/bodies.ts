@@ -27,6 +27,7 @@ export class Bodies {
   read(raw: IncomingMessage, bytesMax: number, done: Done): void {
     if (Number(raw.headers['content-length'] ?? 0) > bytesMax) {
       done(tooLarge(bytesMax));
+      this.#discard(raw);
       return;
     }
     const chunks: Buffer[] = [];
@@ -42,8 +43,12 @@ export class Bodies {
     const reading: Reading = { deadline: this.#clock.monotonic() + BODY_TIMEOUT_MS, fail: settle };
     const onChunk = (chunk: Buffer): void => {
       length += chunk.length;
-      if (length > bytesMax) settle(tooLarge(bytesMax));
-      else chunks.push(chunk);
+      if (length <= bytesMax) {
+        chunks.push(chunk);
+        return;
+      }
+      settle(tooLarge(bytesMax));
+      this.#discard(raw);
     };
     this.#reading.add(reading);
     raw.on('data', onChunk);
@@ -56,10 +61,19 @@ export class Bodies {
     raw.once('close', onCut);
   }
 
+  /** Many clients see no answer before they have sent everything: the rest is taken, and thrown away, for a while. */
+  #discard(raw: IncomingMessage): void {
+    const rest: Reading = { deadline: this.#clock.monotonic() + BODY_TIMEOUT_MS, fail: () => raw.destroy() };
+    this.#reading.add(rest);
+    raw.once('close', () => this.#reading.delete(rest));
+    raw.resume();
+  }
+
   #sweep(): void {
     const now = this.#clock.monotonic();
     for (const reading of this.#reading) {
       if (now < reading.deadline) continue;
+      this.#reading.delete(reading);
       const seconds = BODY_TIMEOUT_MS / 1000;
       reading.fail(new SkeinError('request-timeout', `the body was not there whole within ${seconds} s`));
     }

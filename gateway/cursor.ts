@@ -18,7 +18,12 @@ export function readCursor(mesh: Mesh, list: string, cursor: string): number {
   const [check, kind, epochId, place] = text.split(' ');
   const whole = text.slice(CHECK_LENGTH + 1);
   const sound =
-    check === checkOf(mesh, whole) && kind === list && epochId === mesh.epochId && /^\d{1,15}$/.test(place ?? '');
+    // Also one that only reads the same: what follows the last whole character is passed over in decoding.
+    Buffer.from(text).toString('base64url') === cursor &&
+    check === checkOf(mesh, whole) &&
+    kind === list &&
+    epochId === mesh.epochId &&
+    /^\d{1,15}$/.test(place ?? '');
   if (!sound) {
     throw new SkeinError('bad-cursor', 'the cursor is not one that this list of this mesh gave', {
       fix: 'ask for the list again without a cursor',

@@ -32,6 +32,8 @@ export function sendProblem(reply: Reply, error: SkeinError, requestId: string):
   const { status, retriable } = failures[error.code];
   const wait = error.retryAfterMs ?? (status === 503 && retriable ? RETRY_AFTER_MS : undefined);
   if (wait !== undefined) reply.header('retry-after', Math.max(1, Math.ceil(wait / 1000)));
+  // Fastify would close at once, before the client has sent the rest and looks for an answer.
+  if (error.code === 'too-large') reply.removeHeader('connection');
   if (status === 401) reply.header('www-authenticate', 'Bearer realm="skein"');
   // RFC 9110 wants the length that there is, so that the client can ask for another part.
   if (status === 416) reply.header('content-range', `bytes */${String(error.extra.totalBytes ?? '*')}`);
