@@ -38,6 +38,8 @@ export class Attempts {
   readonly #clock: Clock;
   readonly #out: Log;
   readonly #controls = new Map<Fence, Control>();
+  /** Granted and not begun: their files are put together while others still run. */
+  readonly #ahead = new Map<Fence, { readonly control: Control; readonly spec: Promise<AttemptSpec> }>();
 
   constructor(parts: {
     readonly runtime: Runtime;
@@ -51,18 +53,49 @@ export class Attempts {
     this.#out = parts.out;
   }
 
-  /** From grant to report; never rejects. */
-  async run(grant: PushedGrant): Promise<AttemptReport> {
+  /**
+   * Puts together the files of grants that will begin next, and lets go of those that will not. Nothing of them runs:
+   * that is for `run` alone.
+   */
+  prepare(next: readonly PushedGrant[]): void {
+    const wanted = new Set(next.map((grant) => grant.fence));
+    for (const [fence, { control }] of this.#ahead) {
+      if (wanted.has(fence)) continue;
+      this.#ahead.delete(fence);
+      control.abort.abort(new SkeinError('runtime-failed', 'the grant was given back'));
+    }
+    for (const grant of next) {
+      if (this.#ahead.has(grant.fence) || !hasFiles(grant)) continue;
+      const control = newControl();
+      const spec = this.#prepare(grant, control);
+      this.#ahead.set(grant.fence, { control, spec });
+      // Told to whoever runs it; a grant that went back takes its folder along.
+      const settled = (): void => void (control.abort.signal.aborted && this.#discard(grant.fence));
+      spec.then(settled, settled);
+    }
+  }
+
+  #discard(fence: Fence): void {
+    this.#workshop.discard(fence).catch((error: unknown) => {
+      this.#out.debug({ fence, err: error }, 'a folder made ahead could not be removed; the next start removes it');
+    });
+  }
+
+  /** From grant to report; never rejects. `onGone` is called once nothing of its tree is left. */
+  async run(grant: PushedGrant, onGone: () => void): Promise<AttemptReport> {
     if (grant.fault !== undefined) return { kind: 'finished', result: this.#withoutTask(grant.fault) };
     if (grant.spec.runtime === 'noop') return { kind: 'finished', result: this.#noop() };
-    const control = this.#control(grant.fence);
+    const ahead = this.#ahead.get(grant.fence);
+    this.#ahead.delete(grant.fence);
+    const control = ahead?.control ?? newControl();
+    this.#controls.set(grant.fence, control);
     const preparedAt = this.#clock.now();
     try {
-      const spec = await this.#prepare(grant, control);
+      const spec = await (ahead?.spec ?? this.#prepare(grant, control));
       control.abort.signal.throwIfAborted();
       control.running = await this.#start(spec);
       if (control.running === undefined) return { kind: 'ended', reason: control.reason ?? 'runner-died' };
-      return await this.#conclude(grant, control);
+      return await this.#conclude(grant, control, onGone);
     } catch (error) {
       if (control.reason !== undefined) return { kind: 'ended', reason: control.reason };
       return { kind: 'finished', result: failure(error, preparedAt, this.#clock.now()) };
@@ -72,20 +105,14 @@ export class Attempts {
   }
 
   /** Goes on with an attempt of the life before. */
-  async resume(grant: PushedGrant, running: RunningAttempt): Promise<AttemptReport> {
-    const control = this.#control(grant.fence);
-    control.running = running;
+  async resume(grant: PushedGrant, running: RunningAttempt, onGone: () => void): Promise<AttemptReport> {
+    const control: Control = { ...newControl(), running };
+    this.#controls.set(grant.fence, control);
     try {
-      return await this.#conclude(grant, control);
+      return await this.#conclude(grant, control, onGone);
     } finally {
       this.#controls.delete(grant.fence);
     }
-  }
-
-  #control(fence: Fence): Control {
-    const control: Control = { abort: new AbortController(), running: undefined, reason: undefined };
-    this.#controls.set(fence, control);
-    return control;
   }
 
   /** Undefined where no runner could take it: that is this machine's failure, not the script's. */
@@ -112,11 +139,12 @@ export class Attempts {
     }
   }
 
-  async #conclude(grant: PushedGrant, control: Control): Promise<AttemptReport> {
+  async #conclude(grant: PushedGrant, control: Control, onGone: () => void): Promise<AttemptReport> {
     const running = control.running;
     if (running === undefined) throw new SkeinError('runtime-failed', 'the attempt did not start');
     if (control.reason !== undefined) running.kill(0);
     const ended = await running.ended;
+    onGone();
     if (ended.reason === 'killed') return { kind: 'ended', reason: control.reason ?? 'lease-lapsed' };
     if (ended.reason === 'runner-died') return { kind: 'ended', reason: control.reason ?? 'runner-died' };
     return this.#collect(grant, ended);
@@ -174,6 +202,10 @@ export class Attempts {
     };
   }
 }
+
+const newControl = (): Control => ({ abort: new AbortController(), running: undefined, reason: undefined });
+
+const hasFiles = (grant: PushedGrant): boolean => grant.fault === undefined && grant.spec.runtime !== 'noop';
 
 /** An attempt that never became a process: the script's user must hear why. */
 function failure(error: unknown, startedAt: number, endedAt: number): Result {

@@ -139,7 +139,8 @@ export class Worker {
     for (const { grant, attempt } of found.values()) {
       const moved = { ...grant, incarnation: ledger.incarnation };
       ledger.adopt(moved, 'begun');
-      void this.#follow(ledger, moved, this.#parts.attempts.resume(moved, attempt));
+      const gone = (): void => this.#onGone(ledger, moved.fence);
+      void this.#follow(ledger, moved, this.#parts.attempts.resume(moved, attempt, gone));
     }
     this.#ledger = ledger;
     while (!this.#stopped.signal.aborted) {
@@ -296,12 +297,27 @@ export class Worker {
     for (const grant of ledger.begin(this.#parts.clock.uptime())) {
       const startedAt = this.#parts.clock.monotonic();
       this.#parts.faults.reach('worker.begin');
-      void this.#follow(ledger, grant, this.#parts.attempts.run(grant)).then(() => {
+      const gone = (): void => this.#onGone(ledger, grant.fence);
+      void this.#follow(ledger, grant, this.#parts.attempts.run(grant, gone)).then(() => {
         const tookMs = this.#parts.clock.monotonic() - startedAt;
         this.#meanMs = this.#meanMs === undefined ? tookMs : this.#meanMs * 0.8 + tookMs * 0.2;
         this.#beatSoon();
       });
     }
+    this.#prepare();
+  }
+
+  /** The slot is free as soon as the tree is gone: what it left is gathered while the next one runs. */
+  #onGone(ledger: Ledger, fence: Fence): void {
+    ledger.ended(fence);
+    this.#begin();
+  }
+
+  /** What begins next gets its files now; what was given back lets go of them. */
+  #prepare(): void {
+    const ledger = this.#ledger;
+    const next = ledger === undefined || this.#draining ? [] : ledger.unbegun().slice(0, this.#options.slots);
+    this.#parts.attempts.prepare(next.flatMap((fence) => ledger?.get(fence)?.grant ?? []));
   }
 
   /** From the end of an attempt's tree to a settled report. Resolves when the slot is free again. */
@@ -386,6 +402,7 @@ export class Worker {
       if (phase === 'unbegun' && held !== undefined) void this.#reportEnd(ledger, held.grant, 'cancelled');
       if (phase === 'begun') this.#parts.attempts.stop(fence, 'cancelled', graceMs);
     }
+    this.#prepare();
     return new Uint8Array();
   }
 
@@ -398,6 +415,7 @@ export class Worker {
     const ledger = this.#ledger;
     if (ledger === undefined) return;
     for (const grant of ledger.giveBack(fences)) void this.#reportEnd(ledger, grant, 'unbegun');
+    this.#prepare();
   }
 
   /**
@@ -406,6 +424,7 @@ export class Worker {
    */
   async #startAgain(ledger: Ledger): Promise<void> {
     const { attempts, reporter, out, clock } = this.#parts;
+    attempts.prepare([]);
     out.warn({ incarnation: ledger.incarnation }, 'this worker was declared dead while it was away; it starts again');
     const whole = attempts.alive().flatMap((fence) => ledger.get(fence)?.grant ?? []);
     for (const { fence, jobId, task, incarnation } of whole) {

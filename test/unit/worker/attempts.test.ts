@@ -53,7 +53,12 @@ function setUp() {
   const clock = new ManualClock();
   const running = new Running();
   const fake = {
-    prepare: async (_signal: AbortSignal): Promise<AttemptSpec> => spec,
+    prepared: 0,
+    discarded: [] as string[],
+    async prepare(_signal: AbortSignal): Promise<AttemptSpec> {
+      this.prepared++;
+      return spec;
+    },
     start: async (): Promise<RunningAttempt> => running,
     collect: async () => resultOf(0),
   };
@@ -72,11 +77,13 @@ function setUp() {
       prepare: (_grant, signal) => fake.prepare(signal),
       collect: () => fake.collect(),
       publish: async () => {},
-      discard: async () => {},
+      discard: async (each) => void fake.discarded.push(each),
     },
   });
   return { clock, running, fake, attempts };
 }
+
+const noticed = (): void => undefined;
 
 const failing = (code: 'not-found' | 'unreachable' | 'disk-full' | 'runtime-failed' | 'forbidden') => async () => {
   throw new SkeinError(code, `failed with ${code}`);
@@ -88,7 +95,7 @@ function reasonOf(report: AttemptReport): string {
 
 test('an attempt that ran to its end is reported with its result', async () => {
   const { running, attempts } = setUp();
-  const run = attempts.run(grant);
+  const run = attempts.run(grant, noticed);
   running.end(exited);
   assert.equal(await run, { kind: 'finished', result: resultOf(0) });
   assert.equal(attempts.alive(), []);
@@ -96,14 +103,14 @@ test('an attempt that ran to its end is reported with its result', async () => {
 
 test('an attempt of the runtime noop ends at once, with exit code 0', async () => {
   const { attempts } = setUp();
-  const report = await attempts.run({ ...grant, spec: specOf({ runtime: 'noop' }) });
+  const report = await attempts.run({ ...grant, spec: specOf({ runtime: 'noop' }) }, noticed);
   assert.is(report.kind === 'finished' && report.result.exit.code, 0);
 });
 
 test('an input that is nowhere fails the attempt, and says so', async () => {
   const { fake, attempts } = setUp();
   fake.prepare = failing('not-found');
-  const report = await attempts.run(grant);
+  const report = await attempts.run(grant, noticed);
   assert.is(reasonOf(report), 'input-lost');
   assert.is(report.kind === 'finished' && report.result.detail, 'failed with not-found');
 });
@@ -111,13 +118,13 @@ test('an input that is nowhere fails the attempt, and says so', async () => {
 test('another failure that no repetition mends is the runtime’s', async () => {
   const { fake, attempts } = setUp();
   fake.prepare = failing('forbidden');
-  assert.is(reasonOf(await attempts.run(grant)), 'runtime-failed');
+  assert.is(reasonOf(await attempts.run(grant, noticed)), 'runtime-failed');
 });
 
 test('gateways that are away cost time, not the attempt', async () => {
   const { clock, running, fake, attempts } = setUp();
   fake.prepare = failing('unreachable');
-  const run = attempts.run(grant);
+  const run = attempts.run(grant, noticed);
   await clock.advance(60_000);
   assert.equal(attempts.alive(), [fence]);
   fake.prepare = async () => spec;
@@ -129,7 +136,7 @@ test('gateways that are away cost time, not the attempt', async () => {
 test('an attempt that no runner could take is handed back, not blamed on the script', async () => {
   const { fake, attempts } = setUp();
   fake.start = failing('runtime-failed');
-  assert.is(reasonOf(await attempts.run(grant)), 'ended: runner-died');
+  assert.is(reasonOf(await attempts.run(grant, noticed)), 'ended: runner-died');
 });
 
 test('a stop while inputs are fetched ends the attempt before it starts', async () => {
@@ -140,7 +147,7 @@ test('a stop while inputs are fetched ends the attempt before it starts', async 
     started = true;
     return new Running();
   };
-  const run = attempts.run(grant);
+  const run = attempts.run(grant, noticed);
   await clock.advance(500);
   attempts.stop(fence, 'cancelled', 0);
   assert.is(reasonOf(await run), 'ended: cancelled');
@@ -150,7 +157,7 @@ test('a stop while inputs are fetched ends the attempt before it starts', async 
 test('a stop aborts the fetch itself', async () => {
   const { fake, attempts } = setUp();
   fake.prepare = (signal) => new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
-  const run = attempts.run(grant);
+  const run = attempts.run(grant, noticed);
   attempts.stop(fence, 'drained', 0);
   assert.is(reasonOf(await run), 'ended: drained');
 });
@@ -159,7 +166,7 @@ test('a stop while the attempt is being started kills it as soon as it runs', as
   const { clock, running, fake, attempts } = setUp();
   const started = Promise.withResolvers<RunningAttempt>();
   fake.start = () => started.promise;
-  const run = attempts.run(grant);
+  const run = attempts.run(grant, noticed);
   await clock.advance(1);
   attempts.stop(fence, 'cancelled', 5_000);
   started.resolve(running);
@@ -169,7 +176,7 @@ test('a stop while the attempt is being started kills it as soon as it runs', as
 
 test('a stop of a running attempt gives it its grace, and the first reason counts', async () => {
   const { clock, running, attempts } = setUp();
-  const run = attempts.run(grant);
+  const run = attempts.run(grant, noticed);
   await clock.advance(1);
   attempts.stop(fence, 'cancelled', 5_000);
   attempts.stop(fence, 'worker-dead', 0);
@@ -181,7 +188,7 @@ test('an attempt that had ended before it was stopped is reported as it ended', 
   const { clock, running, fake, attempts } = setUp();
   const collected = Promise.withResolvers<ReturnType<typeof resultOf>>();
   fake.collect = () => collected.promise;
-  const run = attempts.run(grant);
+  const run = attempts.run(grant, noticed);
   await clock.advance(1);
   running.end(exited);
   await clock.advance(1);
@@ -196,14 +203,14 @@ test('a stop of what does not run here does nothing', () => {
 
 test('an attempt that its runner killed by itself is handed back as a lapsed lease', async () => {
   const { running, attempts } = setUp();
-  const run = attempts.run(grant);
+  const run = attempts.run(grant, noticed);
   running.end({ ...exited, reason: 'killed' });
   assert.is(reasonOf(await run), 'ended: lease-lapsed');
 });
 
 test('an attempt whose runner died has no result, unless it was being stopped anyway', async () => {
   const died = setUp();
-  const run = died.attempts.run(grant);
+  const run = died.attempts.run(grant, noticed);
   died.running.end({ ...exited, reason: 'runner-died' });
   assert.is(reasonOf(await run), 'ended: runner-died');
 });
@@ -211,7 +218,7 @@ test('an attempt whose runner died has no result, unless it was being stopped an
 test('outputs that cannot be read for now are gathered later', async () => {
   const { clock, running, fake, attempts } = setUp();
   fake.collect = failing('disk-full');
-  const run = attempts.run(grant);
+  const run = attempts.run(grant, noticed);
   running.end(exited);
   await clock.advance(5_000);
   assert.equal(attempts.alive(), [fence]);
@@ -223,7 +230,7 @@ test('outputs that cannot be read for now are gathered later', async () => {
 test('outputs that can never be read fail the attempt', async () => {
   const { running, fake, attempts } = setUp();
   fake.collect = failing('forbidden');
-  const run = attempts.run(grant);
+  const run = attempts.run(grant, noticed);
   running.end(exited);
   const report = await run;
   assert.is(reasonOf(report), 'runtime-failed');
@@ -232,14 +239,51 @@ test('outputs that can never be read fail the attempt', async () => {
 
 test('an attempt of the life before goes on, and is stopped like any other', async () => {
   const ran = setUp();
-  const resumed = ran.attempts.resume(grant, ran.running);
+  const resumed = ran.attempts.resume(grant, ran.running, noticed);
   assert.equal(ran.attempts.alive(), [fence]);
   ran.running.end(exited);
   assert.is(reasonOf(await resumed), 'exited');
   const stopped = setUp();
-  const run = stopped.attempts.resume(grant, stopped.running);
+  const run = stopped.attempts.resume(grant, stopped.running, noticed);
   stopped.attempts.stop(fence, 'worker-dead', 0);
   assert.is(reasonOf(await run), 'ended: worker-dead');
+});
+
+test('the slot is free once the tree is gone, before its outputs are gathered', async () => {
+  const { running, fake, attempts } = setUp();
+  const collecting = Promise.withResolvers<ReturnType<typeof resultOf>>();
+  fake.collect = () => collecting.promise;
+  const gone = Promise.withResolvers<void>();
+  const run = attempts.run(grant, gone.resolve);
+  running.end(exited);
+  await gone.promise;
+  assert.equal(attempts.alive(), [fence], 'it is not reported yet');
+  collecting.resolve(resultOf(0));
+  assert.is((await run).kind, 'finished');
+});
+
+test('the files of a grant that is next are put together once, ahead', async () => {
+  const { running, fake, attempts } = setUp();
+  attempts.prepare([grant]);
+  attempts.prepare([grant]);
+  assert.equal(attempts.alive(), [], 'nothing of it runs');
+  const run = attempts.run(grant, noticed);
+  running.end(exited);
+  assert.is((await run).kind, 'finished');
+  assert.is(fake.prepared, 1);
+});
+
+test('a grant that goes back takes the files made ahead along', async () => {
+  const { fake, attempts } = setUp();
+  const making = Promise.withResolvers<AttemptSpec>();
+  fake.prepare = () => making.promise;
+  attempts.prepare([grant]);
+  attempts.prepare([]);
+  assert.equal(fake.discarded, []);
+  making.resolve(spec);
+  await making.promise;
+  await Promise.resolve();
+  assert.equal(fake.discarded, [fence]);
 });
 
 test.run();
