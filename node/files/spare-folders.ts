@@ -52,10 +52,16 @@ function isClean(folder: string): boolean {
   const { workFolder, homeFolder, tmpFolder } = attemptFolder(folder);
   if (![workFolder, homeFolder, tmpFolder].every(isUntouched)) return false;
   for (const entry of readdirSync(folder, { withFileTypes: true })) {
-    if (entry.isFile()) unlinkSync(join(folder, entry.name));
+    if (entry.isFile()) clear(join(folder, entry.name), entry.name);
     else if (!['work', 'home', 'tmp'].includes(entry.name)) return false;
   }
   return true;
+}
+
+/** Empty files of the streams stay: making them costs more than finding them. Others may be blobs by another name. */
+function clear(path: string, name: string): void {
+  const stays = (name === 'stdout' || name === 'stderr') && lstatSync(path).size === 0;
+  if (!stays) unlinkSync(path);
 }
 
 function isUntouched(folder: string): boolean {

@@ -64,8 +64,8 @@ const codeOf = (error: unknown): string =>
   error instanceof Error && 'code' in error ? String(error.code) : String(error);
 
 /**
- * Reads frames of strings, forks, says `S pid` or `E errno`, then `X status` as wait(2) has it. The pipe that closes at
- * exec tells whether exec came about.
+ * Reads frames of strings, forks, says `S pid`, then `X status` as wait(2) has it; or `E errno` where exec failed, which
+ * the pipe tells that closes at exec.
  */
 const PROGRAM = `
 sub take { my ($n, $s) = ($_[0], ''); while (length $s < $n) { sysread(STDIN, $s, $n - length $s, length $s) || exit } $s }
@@ -86,12 +86,13 @@ for (;;) {
     kill 9, $$;
   }
   close $w;
+  syswrite STDOUT, "S $pid\\n";
+  waitpid $pid, 0;
   my $errno = '';
+  my $status = $?;
   sysread $r, $errno, 4;
   close $r;
-  syswrite STDOUT, length $errno ? 'E ' . unpack('N', $errno) . "\\n" : "S $pid\\n";
-  waitpid $pid, 0;
-  syswrite STDOUT, "X $?\\n" unless length $errno;
+  syswrite STDOUT, length $errno ? 'E ' . unpack('N', $errno) . "\\n" : "X $status\\n";
 }
 `;
 
