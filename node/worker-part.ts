@@ -14,6 +14,7 @@ import { Attempts } from './worker/attempts.ts';
 import { Gateways } from './worker/gateways.ts';
 import { serveLog } from './worker/log-tail.ts';
 import { Reporter } from './worker/reporter.ts';
+import { Room } from './worker/room.ts';
 import { Worker } from './worker/worker.ts';
 import { FileWorkshop } from './worker/workshop.ts';
 
@@ -26,6 +27,7 @@ export class WorkerPart {
   readonly #core: Core;
   readonly #gateways: Gateways;
   readonly #workshop: FileWorkshop;
+  readonly #isCache: boolean;
   readonly #stopped = new AbortController();
 
   static async start(core: Core): Promise<WorkerPart> {
@@ -50,9 +52,12 @@ export class WorkerPart {
     this.#core = core;
     this.#gateways = new Gateways(transport);
     this.#gateways.update(members.current().gateways as { peerId: PeerId; addresses: string[] }[]);
+    // A gateway's store is no cache: what it holds is swept by the log's references.
+    this.#isCache = !kept.roles.includes('gateway');
+    const room = new Room(core.options.dataFolder, clock, () => this.#evict(0));
     const carrier = new GatewayCarrier({ transport, store: blobs, clock, gateways: () => this.#gateways.peers });
     const workshop = new FileWorkshop(
-      { store: blobs, carrier, clock, out },
+      { store: blobs, carrier, room, clock, out },
       {
         attemptsFolder,
         spareFolder: join(core.options.dataFolder, 'spare'),
@@ -100,18 +105,17 @@ export class WorkerPart {
     );
   }
 
-  /** A gateway's store is no cache: what it holds is swept by the log's references. */
   #boundCache(): void {
-    const { clock, blobs, kept, out } = this.#core;
-    if (kept.roles.includes('gateway')) return;
-    const evict = async (): Promise<void> => {
-      try {
-        await blobs.evict(CACHE_MAX_BYTES, this.#workshop.inUse());
-      } catch (error) {
-        out.debug({ err: error }, 'the cache could not be bounded; the next look tries again');
-      }
-    };
-    clock.every(CACHE_LOOK_MS, () => void evict(), this.#stopped.signal);
+    this.#core.clock.every(CACHE_LOOK_MS, () => void this.#evict(CACHE_MAX_BYTES), this.#stopped.signal);
+  }
+
+  async #evict(maxBytes: number): Promise<void> {
+    if (!this.#isCache) return;
+    try {
+      await this.#core.blobs.evict(maxBytes, this.#workshop.inUse());
+    } catch (error) {
+      this.#core.out.debug({ err: error }, 'the cache could not be bounded; the next look tries again');
+    }
   }
 
   /** The member list changed: gateways may have moved. */

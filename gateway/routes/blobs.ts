@@ -147,10 +147,19 @@ export function uploadRoutes(app: App, { mesh }: Context): void {
   );
 }
 
-async function* nothing(): AsyncGenerator<Uint8Array> {}
-
-/** A request without a body uploads the empty blob. */
-const sourceOf = (body: unknown): AsyncIterable<Uint8Array> => (body as Readable | undefined) ?? nothing();
+/**
+ * A request without a body uploads the empty blob. Who stops reading in the middle (a full disk) leaves the rest to be thrown
+ * away: destroying the request would take the connection along, and with it the answer that says why.
+ */
+async function* sourceOf(body: unknown): AsyncGenerator<Uint8Array> {
+  const stream = body as Readable | undefined;
+  if (stream === undefined) return;
+  try {
+    yield* stream.iterator({ destroyOnReturn: false });
+  } finally {
+    stream.resume();
+  }
+}
 
 function numberIn(request: Request, name: 'upload-offset' | 'upload-length'): number {
   const text = request.headers[name];

@@ -122,7 +122,8 @@ export function diskError(doing: string, cause: unknown): unknown {
   const code = systemCode(cause);
   if (code === undefined) return cause;
   const full = code === 'ENOSPC' || code === 'EDQUOT';
-  return new SkeinError(full ? 'disk-full' : 'folder-unusable', `${doing}: ${(cause as Error).message}`, {
+  const said = full ? `the disk is full (${doing})` : `${doing}: ${(cause as Error).message}`;
+  return new SkeinError(full ? 'disk-full' : 'folder-unusable', said, {
     cause,
     ...(full ? { fix: 'make room on that disk', retryAfterMs: 10_000 } : {}),
   });

@@ -127,13 +127,16 @@ export class Attempts {
 
   /** Gateways may be away for a while: that costs time, not the attempt. */
   async #prepare(grant: PushedGrant, control: Control): Promise<AttemptSpec> {
-    for (;;) {
+    for (let tries = 0; ; tries++) {
       try {
         return await this.#workshop.prepare(grant, control.abort.signal);
       } catch (error) {
         const again = error instanceof SkeinError && error.retriable && !control.abort.signal.aborted;
         if (!again) throw error;
-        this.#out.debug({ fence: grant.fence, code: error.code }, 'inputs could not be fetched; trying again');
+        const { code, message } = error;
+        const say = `an attempt cannot begin yet (${message}); trying again`;
+        if (tries === 0) this.#out.warn({ fence: grant.fence, code }, say);
+        else this.#out.debug({ fence: grant.fence, code }, say);
         await this.#clock.sleep(RETRY_MS, control.abort.signal);
       }
     }

@@ -22,6 +22,7 @@ import { taskEnvironment } from '../runtime/environment.ts';
 import { scriptArgv } from '../runtime/interpreter.ts';
 import type { AttemptEnded, AttemptSpec, RunningAttempt } from '../runtime/port.ts';
 import type { Workshop } from './attempts.ts';
+import type { Room } from './room.ts';
 
 const FIRST_LINE_MAX_BYTES = 512;
 /** As the gateway takes a job's body. */
@@ -39,6 +40,7 @@ export interface Carrier {
 export interface WorkshopParts {
   readonly store: BlobStore;
   readonly carrier: Carrier;
+  readonly room: Pick<Room, 'ensure' | 'isShort'>;
   readonly clock: Clock;
   readonly out: Log;
 }
@@ -74,6 +76,7 @@ export class FileWorkshop implements Workshop {
   }
 
   async prepare(pushed: PushedGrant, signal: AbortSignal): Promise<AttemptSpec> {
+    await this.#parts.room.ensure();
     const grant = await this.#whole(pushed, signal);
     const inputs = await this.#inputs(grant, signal);
     const stdin = (grant.spec.stdin?.sha256 ?? null) as Sha256 | null;
@@ -193,7 +196,9 @@ export class FileWorkshop implements Workshop {
     const { exit, reason, detail, startedAt, endedAt } = ended;
     if (reason === 'killed' || reason === 'runner-died')
       throw new Error(`bug: an attempt that was ${reason} has no result`);
-    const said = [detail, ...notes].filter((sentence) => sentence !== null).join('; ');
+    const isFull = exit.code !== 0 && (await this.#parts.room.isShort());
+    const full = isFull ? `the disk of the worker (${this.#options.attemptsFolder}) was full when it ended` : null;
+    const said = [detail, full, ...notes].filter((sentence) => sentence !== null).join('; ');
     const result = { exit, reason, detail: said === '' ? null : said, startedAt, endedAt, stdout, stderr, outputs };
     this.#named.set(result, blobs);
     this.#use(grant.fence, blobs);
