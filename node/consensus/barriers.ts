@@ -43,6 +43,13 @@ export class Barriers {
     for (const { waiters } of due) for (const waiter of waiters) waiter.resolve(appliedIndex);
   }
 
+  /** Those who wait for a round need none: whoever calls this knows that `appliedIndex` is all there is. */
+  release(appliedIndex: number): void {
+    this.onDeposed();
+    for (const waiter of this.#waiting.splice(0)) waiter.resolve(appliedIndex);
+    this.onApplied(appliedIndex);
+  }
+
   /** A deposed leader's rounds end nowhere: those who wait are asked for again. */
   onDeposed(): void {
     for (const waiters of this.#rounds.values()) this.#waiting.push(...waiters);

@@ -188,9 +188,18 @@ export class Consensus implements ReplicatedLog {
 
   async readBarrier(options: WaitOptions): Promise<number> {
     this.#life.signal.throwIfAborted();
+    if (this.#knowsAll) return this.#appliedIndex;
     const answer = this.#barriers.add(options, this.#clock.monotonic());
     this.#schedulePump();
     return answer;
+  }
+
+  /**
+   * Alone, with a disk that takes no more, this voter has applied all that was ever acknowledged, and nobody can add to it: so
+   * reads and leases go on without a round. Not before its first own entry, which comes after all that the log holds.
+   */
+  get #knowsAll(): boolean {
+    return this.#disk === 'full' && this.#options.voters.length === 1 && this.#noopTerm > 0;
   }
 
   async *scan<Row>(prefix: string, options: ScanOptions = {}): AsyncGenerator<readonly [RowKey<Row>, Row]> {
@@ -419,6 +428,7 @@ export class Consensus implements ReplicatedLog {
     const isLost = failure.code === 'disk-full' && this.#options.voters.length === 1;
     this.#proposals.rejectInLog(isLost ? refused : outcomeUnknown('the disk failed', failure));
     for (const waiting of this.#onStored.splice(0)) waiting.reject(refused);
+    if (this.#knowsAll) this.#barriers.release(this.#appliedIndex);
     this.#settled.resolve();
     this.#announceStatus();
     void this.#recover();

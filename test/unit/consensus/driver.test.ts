@@ -220,6 +220,7 @@ test('a full disk refuses with 507, keeps answering reads, and goes on by itself
   assert.is(await codeOf(node.log.propose(set('lost', 2), { timeoutMs })), 'disk-full');
   assert.is(await codeOf(node.log.snapshot()), 'disk-full');
   assert.is(node.log.status().disk, 'full');
+  assert.is(await node.log.readBarrier({ timeoutMs }), node.log.status().appliedIndex);
   assert.is(node.log.view.get('kept'), 1);
   assert.equal(await keysOf(node.log.scan('')), ['kept,1']);
   disk.allow();
