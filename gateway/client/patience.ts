@@ -93,7 +93,7 @@ export const mayHelp = (error: unknown): boolean =>
 export function userError(error: unknown): unknown {
   if (!(error instanceof ConnectionLost)) return error;
   return new SkeinError('unreachable', error.message, {
-    fix: 'is the gateway running? skein doctor looks',
+    fix: 'is the gateway running? skein peers asks the mesh without it',
     cause: error,
   });
 }

@@ -223,8 +223,10 @@ export const VERBS: readonly VerbSpec[] = [
     name: 'cancel',
     args: '[jobs...]',
     says: 'stop jobs or tasks, with all that they started',
-    flags: [job('--reason <text>', 'kept with the job', common)],
-    later: ['--grace'],
+    flags: [
+      job('--reason <text>', 'kept with the job', common),
+      job('--grace <duration>', 'from the request to stop to the kill (10s); of whole jobs', common),
+    ],
     load: () => import('./commands/cancel.ts'),
   },
   {

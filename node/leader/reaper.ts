@@ -65,9 +65,11 @@ export class Reaper {
   stopWhatShould(): void {
     for (const member of this.#parts.roster.living()) {
       const held = fencesOf(this.#parts.log, member.peerId);
-      const stop = held.filter(({ jobId, task }) => this.#cancelled(jobId, task)).map(({ fence }) => fence);
-      if (stop.length > 0) {
-        this.#tell(member.peerId, workMethods.cancel, cancelCodec.encode({ fences: stop, graceMs: CANCEL_GRACE_MS }));
+      const stop = Map.groupBy(held, ({ jobId, task }) => this.#graceOf(jobId, task));
+      for (const [graceMs, attempts] of stop) {
+        if (graceMs === undefined) continue;
+        const fences = attempts.map(({ fence }) => fence);
+        this.#tell(member.peerId, workMethods.cancel, cancelCodec.encode({ fences, graceMs }));
       }
       const unbegun = held
         .filter(({ fence }) => !this.#parts.roster.hasBegun(member.peerId, fence))
@@ -78,12 +80,12 @@ export class Reaper {
     }
   }
 
-  #cancelled(jobId: Parameters<typeof keys.job>[0], n: number): boolean {
+  /** Undefined where it is to go on. */
+  #graceOf(jobId: Parameters<typeof keys.job>[0], n: number): number | undefined {
     const { view } = this.#parts.log;
-    return (
-      (view.get(keys.progress(jobId))?.cancel ?? null) !== null ||
-      view.get(keys.task(jobId, n))?.cancelRequested === true
-    );
+    const cancel = view.get(keys.progress(jobId))?.cancel ?? null;
+    if (cancel !== null) return cancel.graceMs ?? CANCEL_GRACE_MS;
+    return view.get(keys.task(jobId, n))?.cancelRequested === true ? CANCEL_GRACE_MS : undefined;
   }
 
   #tell(peerId: PeerId, method: string, body: Uint8Array): void {

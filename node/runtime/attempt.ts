@@ -54,6 +54,7 @@ export class Attempt {
   #check: NodeJS.Timeout | undefined;
   #timeout: NodeJS.Timeout | undefined;
   #grace: NodeJS.Timeout | undefined;
+  #graceUntil = Number.POSITIVE_INFINITY;
   #ranMs = 0;
   #ranSince: number;
 
@@ -111,7 +112,7 @@ export class Attempt {
     this.check();
   }
 
-  /** SIGTERM to the script's group, SIGKILL to the whole tree after the grace. */
+  /** SIGTERM to the script's group, SIGKILL to the whole tree after the grace. Said again, it may only shorten that. */
   kill(graceMs: number): void {
     const cause: Cause = { reason: 'killed', detail: null };
     if (graceMs <= 0 || this.#phase.kind !== 'running') {
@@ -121,6 +122,9 @@ export class Attempt {
     this.#cause ??= cause;
     const pid = this.#pid;
     if (pid === undefined || this.#over) return;
+    const until = this.#clock.monotonic() + graceMs;
+    if (until >= this.#graceUntil) return;
+    this.#graceUntil = until;
     sendSignal(-pid, 'SIGTERM');
     // One that had stopped itself would else never hear of it.
     sendSignal(-pid, 'SIGCONT');

@@ -63,6 +63,6 @@ export interface Runtime {
   prepare(slots: number): Promise<void>;
   /** Lets go: `keep` leaves runners and attempts alive for the next daemon (SIGHUP), else all is killed. */
   stop(options: { readonly keep: boolean }): Promise<void>;
-  /** How surely everything of an attempt dies: shown by `skein doctor` and in the log at start. */
+  /** How surely everything of an attempt dies: told in the log at start. */
   readonly containment: 'pid-namespace' | 'process-group';
 }

@@ -148,6 +148,10 @@ export class Attempts {
     if (control.reason !== undefined) running.kill(0);
     const ended = await running.ended;
     onGone();
+    // What a cancelled script said to its end is kept, as that of any other.
+    if (ended.reason === 'killed' && control.reason === 'cancelled') {
+      return this.#collect(grant, { ...ended, reason: 'exited' });
+    }
     if (ended.reason === 'killed') return { kind: 'ended', reason: control.reason ?? 'lease-lapsed' };
     if (ended.reason === 'runner-died') return { kind: 'ended', reason: control.reason ?? 'runner-died' };
     return this.#collect(grant, ended);

@@ -209,6 +209,13 @@ export const CancelRequest = body({
   /** Inclusive, or all of the job. */
   tasks: Type.Optional(body({ from: Type.Integer({ minimum: 1 }), to: Type.Integer({ minimum: 1 }) })),
   reason: Type.Optional(Type.String({ maxLength: 1000 })),
+  graceMs: Type.Optional(
+    Type.Integer({
+      minimum: 0,
+      maximum: 3_600_000,
+      description: 'from SIGTERM to SIGKILL, 10 s unless told; of all of the job',
+    }),
+  ),
 });
 export type CancelRequest = Static<typeof CancelRequest>;
 

@@ -65,8 +65,10 @@ export function cancel(draft: Draft, command: Of<'job.cancelled'>): Outcome {
     const { job, progress } = found;
     if (progress.finishedAt !== null) return refused('state-conflict', `${job.jobId} has ended: ${progress.state}`);
     if (command.tasks !== null) return cancelTasks(draft, found, command.tasks, command.at);
-    const stopped = { at: command.at, reason: command.reason };
-    if (progress.cancel === null) settle(draft, job, cancelQueued(job, progress, stopped), command.at);
+    const grace = command.graceMs === undefined ? {} : { graceMs: command.graceMs };
+    // Asked again, it may be in more of a hurry; who asked first and why stays.
+    const stopped = { at: command.at, reason: command.reason, ...progress.cancel, ...grace };
+    settle(draft, job, cancelQueued(job, progress, stopped), command.at);
     return done({ jobId: job.jobId });
   });
 }

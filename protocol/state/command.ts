@@ -90,6 +90,8 @@ export type Command =
       /** Inclusive range, or null for the whole job. */
       readonly tasks: readonly [number, number] | null;
       readonly reason: string | null;
+      /** From SIGTERM to SIGKILL; absent: 10 s. Of a whole job. */
+      readonly graceMs?: number;
       readonly idempotency: Idempotency | null;
       readonly project: string;
       readonly at: number;

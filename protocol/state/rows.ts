@@ -82,7 +82,7 @@ export interface ProgressRow {
   readonly next: number;
   /** Inclusive ranges of tasks that came back, in the order in which they go out again. */
   readonly returned: readonly (readonly [number, number])[];
-  readonly cancel: { readonly at: number; readonly reason: string | null } | null;
+  readonly cancel: { readonly at: number; readonly reason: string | null; readonly graceMs?: number } | null;
   readonly attempts: number;
   readonly startedAt: number | null;
   readonly finishedAt: number | null;

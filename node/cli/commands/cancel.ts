@@ -1,5 +1,7 @@
 // `skein cancel JOB…`: stops jobs, or JOB/3-9 of their tasks.
 import type { CancelRequest } from '../../../protocol/api/job.ts';
+import { SkeinError } from '../../../protocol/errors.ts';
+import { parseDuration } from '../../config/units.ts';
 import { type Call, type Command, flag } from '../call.ts';
 import { confirm } from '../confirm.ts';
 import { openMesh } from '../mesh.ts';
@@ -12,11 +14,17 @@ export const command: Command = async (call: Call) => {
   if (selected.length > 1) await confirm(`cancel ${selected.length} jobs?`, call);
   const { client } = await openMesh(call);
   const reason = flag(call, 'reason');
+  const grace = flag(call, 'grace');
+  const graceMs = grace === undefined ? undefined : /^0+s?$/.test(grace) ? 0 : parseDuration(grace);
+  if (grace !== undefined && graceMs === undefined) {
+    throw new SkeinError('usage', `--grace ${grace} is no duration`, { fix: 'give one such as 30s, or 0s' });
+  }
   const taken = [];
   for (const { job, tasks } of selected) {
     const request: CancelRequest = {
       ...(tasks === undefined ? {} : { tasks }),
       ...(reason === undefined ? {} : { reason }),
+      ...(graceMs === undefined ? {} : { graceMs }),
     };
     const accepted = await client.cancel(job, request, newKey(call));
     taken.push(accepted);

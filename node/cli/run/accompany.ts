@@ -44,7 +44,8 @@ export interface InterruptHandle {
   readonly signal: AbortSignal;
   /** What was decided, once something was. */
   readonly decided: () => Interruption | undefined;
-  readonly following: (jobId: string, cancel: () => Promise<void>) => void;
+  /** @param cancel at once where it may have no grace. */
+  readonly following: (jobId: string, cancel: (graceMs?: number) => Promise<void>) => void;
   readonly stop: () => void;
 }
 
@@ -59,7 +60,7 @@ export function handleInterrupts(
 ): InterruptHandle {
   const controller = new AbortController();
   let decided: Interruption | undefined;
-  let cancel: (() => Promise<void>) | undefined;
+  let cancel: ((graceMs?: number) => Promise<void>) | undefined;
   let back = '';
   const { screen, world } = call;
   const rules = {
@@ -68,8 +69,10 @@ export function handleInterrupts(
     onFirst: () => void screen.sayNow(`${back}   again to cancel the job`),
     onAction: (what: Interruption) => {
       decided = what;
-      if (what !== 'cancel') controller.abort(new Interrupted(what));
-      else void cancel?.();
+      const leave = (): void => controller.abort(new Interrupted(what));
+      if (what === 'cancel') void cancel?.();
+      else if (what === 'kill') void cancel?.(0).finally(leave);
+      else leave();
     },
   };
   const interrupts = Interrupts.listen(world, rules);
@@ -88,11 +91,12 @@ export function handleInterrupts(
 /** Answers the exit code. Failures that are skein's own are thrown. */
 export async function accompany(company: Company): Promise<number> {
   const { call, jobs, jobId, interrupts, isLocal } = company;
-  interrupts.following(jobId, async () => {
-    await call.screen.sayNow(isLocal ? 'asking it to stop (10 s; again to kill it)' : `cancelling ${shortId(jobId)}`);
+  interrupts.following(jobId, async (graceMs) => {
+    const asks = isLocal ? 'asking it to stop (10 s; again to kill it)' : `cancelling ${shortId(jobId)}`;
+    await call.screen.sayNow(graceMs === 0 ? 'killing it' : asks);
     // The stream ends with the job's end; a cancel that fails leaves the job to the second signal.
     await jobs
-      .cancel(jobId, { reason: 'interrupted' }, newKey(call))
+      .cancel(jobId, { reason: 'interrupted', ...(graceMs === undefined ? {} : { graceMs }) }, newKey(call))
       .catch((error: Error) => call.screen.fail(error.message));
   });
   try {
