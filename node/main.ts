@@ -1,5 +1,4 @@
 // Puts one node together: the only file that knows every room. What it starts it also stops, in the opposite order.
-import { mkdir } from 'node:fs/promises';
 import { SkeinError } from '../protocol/errors.ts';
 import type { EpochId, MeshId, PeerId } from '../protocol/ids.ts';
 import type { Random } from '../protocol/random.ts';
@@ -13,7 +12,9 @@ import { FileBlobStore } from './blob/files.ts';
 import { BlobServer } from './blob/transfer.ts';
 import { ownVersion } from './cli/version.ts';
 import { realClock, realRandom } from './clock.ts';
+import { makeFolder } from './config/make-folder.ts';
 import type { NodeOptions } from './config/node-options.ts';
+import { reasonOf } from './config/reason.ts';
 import { Consensus } from './consensus/driver.ts';
 import type { Core } from './core.ts';
 import { bookMemory, type Kept, loadKept, saveKept } from './data-folder.ts';
@@ -55,14 +56,21 @@ export async function startNode(options: NodeOptions): Promise<RunningNode> {
 async function start(options: NodeOptions, started: (() => Promise<void>)[]): Promise<RunningNode> {
   const clock = realClock();
   const random = realRandom();
-  await makeFolder(options.dataFolder);
+  await makeDataFolder(options.dataFolder);
   const storage = new LevelStorage({ clock, faults }, { folder: options.dataFolder });
   await storage.open();
   started.push(() => storage.close());
   const out = openLog(options.dataFolder, { quiet: options.embedded });
   const identity = await openIdentity(options.dataFolder, random);
   const before = loadKept(storage);
-  const ticket = before === undefined && options.ticket !== undefined ? decodeTicket(options.ticket) : undefined;
+  const asked = options.ticket === undefined ? undefined : decodeTicket(options.ticket);
+  if (before !== undefined && asked !== undefined && asked.meshId !== before.meshId) {
+    throw new SkeinError('state-conflict', `${options.dataFolder} belongs to another mesh than that ticket`, {
+      fix: `give it a folder of its own with --data, or start this one as it is: skein up --data ${options.dataFolder}`,
+    });
+  }
+  // A folder that has joined just starts.
+  const ticket = before === undefined ? asked : undefined;
   refuseWhatIsLater(ticket, options);
   const meshId = (before?.meshId ?? ticket?.meshId ?? Buffer.from(random.bytes(16)).toString('hex')) as MeshId;
   const roles = chooseRoles(options, before, ticket);
@@ -174,14 +182,18 @@ async function start(options: NodeOptions, started: (() => Promise<void>)[]): Pr
   return { ended: end.wait() };
 }
 
-async function makeFolder(folder: string): Promise<void> {
+async function makeDataFolder(folder: string): Promise<void> {
   try {
-    await mkdir(folder, { recursive: true, mode: 0o700 });
+    await makeFolder(folder, 0o700);
   } catch (cause) {
-    throw new SkeinError('folder-unusable', `the data folder ${folder} cannot be made: ${(cause as Error).message}`, {
-      cause,
-      fix: 'name another with --data DIR',
-    });
+    throw new SkeinError(
+      'folder-unusable',
+      `the data folder ${folder} cannot be made: ${reasonOf(cause as NodeJS.ErrnoException)}`,
+      {
+        cause,
+        fix: 'name another with --data DIR',
+      },
+    );
   }
 }
 

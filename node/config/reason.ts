@@ -4,6 +4,7 @@ const WORDS: Readonly<Record<string, string>> = {
   EACCES: 'this user may not',
   EPERM: 'this user may not',
   EISDIR: 'it is a folder',
+  EEXIST: 'something else is there',
   ENOTDIR: 'a part of its path is no folder',
   ELOOP: 'its links lead in a circle',
   ENAMETOOLONG: 'its name is too long',

@@ -2,10 +2,12 @@
 // verified, and only then renamed.
 import { createHash, type Hash } from 'node:crypto';
 import { createReadStream } from 'node:fs';
-import { chmod, mkdir, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { chmod, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { SkeinError } from '../../../protocol/errors.ts';
+import { makeFolder } from '../../config/make-folder.ts';
 import { isRunning } from '../../config/nodes.ts';
+import { reasonOf } from '../../config/reason.ts';
 
 /** Less is sooner fetched again than looked for. */
 const RESUMED_MIN_BYTES = 1024 * 1024;
@@ -26,7 +28,7 @@ export async function download({ path, sizeBytes, mode, sha256 }: Download, open
   const stem = `.skein-${createHash('sha256').update(`${sha256} ${path}`).digest('hex').slice(0, 24)}-`;
   const part = join(dirname(path), `${stem}${process.pid}.part`);
   try {
-    await mkdir(dirname(path), { recursive: true });
+    await makeFolder(dirname(path));
     if (sizeBytes >= RESUMED_MIN_BYTES) await inherit(part, stem);
     const { hash, offset } = await begun(part);
     await append(part, hash, await openFrom(offset), 0o600);
@@ -90,7 +92,7 @@ export async function spool(
     `.skein-${process.pid}-${createHash('sha256').update(path).digest('hex').slice(0, 16)}.part`,
   );
   try {
-    await mkdir(dirname(path), { recursive: true });
+    await makeFolder(dirname(path));
     await rm(part, { force: true });
     const hash = createHash('sha256');
     await append(part, hash, bytes, 0o666);
@@ -110,8 +112,8 @@ export function writing(path: string, error: unknown): unknown {
       fix: 'make room, then: skein outputs get JOB',
     });
   }
-  if (/^E(ACCES|PERM|ROFS|NOTDIR|ISDIR|NAMETOOLONG|EXIST)$/.test(code)) {
-    return new SkeinError('file-unreadable', `cannot write ${path}: ${code}`, {
+  if (/^E(NOENT|ACCES|PERM|ROFS|NOTDIR|ISDIR|NAMETOOLONG|EXIST)$/.test(code)) {
+    return new SkeinError('file-unreadable', `cannot write ${path}: ${reasonOf(error as NodeJS.ErrnoException)}`, {
       cause: error,
       fix: 'make the folder writable, or fetch into another: skein outputs get JOB --output-dir DIR',
     });

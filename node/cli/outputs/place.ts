@@ -1,7 +1,8 @@
 // Puts returned files where they belong: below the output folder, or back at the outside place that an argument named.
 // Never over a file that is not skein's to replace, never through a link that a result brought.
-import { chmod, lstat, mkdir, readlink, realpath, rename, rm, symlink } from 'node:fs/promises';
+import { chmod, lstat, readlink, realpath, rename, rm, symlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { makeFolder } from '../../config/make-folder.ts';
 import { hashFile } from '../upload/hash.ts';
 import { isSafePath, localPath, within } from '../upload/paths.ts';
 import { decide, linkMark, type Present } from './decide.ts';
@@ -58,7 +59,7 @@ export class Placer {
     if (there.kind === 'file' || there.kind === 'link') return refused(place, 'something else is there');
     if (there.kind === 'other') return undefined;
     try {
-      await mkdir(place, { recursive: true });
+      await makeFolder(place);
     } catch (error) {
       throw writing(place, error);
     }
@@ -127,7 +128,7 @@ export class Placer {
     if (verdict === 'same') return { path, bytes: 0, kind: 'same', note: undefined };
     const target = verdict === 'aside' ? this.#aside(path) : path;
     try {
-      await mkdir(dirname(target), { recursive: true });
+      await makeFolder(dirname(target));
       await rm(target, { force: true });
       await symlink(file.target ?? '', target);
     } catch (error) {
