@@ -335,7 +335,7 @@ function withRealPorts(listen: readonly string[], real: readonly string[]): read
 async function joinMesh(
   transport: Libp2pTransport,
   ticket: Ticket,
-  { identity, book, options }: Pick<Core, 'identity' | 'book' | 'options'>,
+  { identity, book, options, clock }: Pick<Core, 'identity' | 'book' | 'options' | 'clock'>,
   wanted: Kept,
 ): Promise<{ readonly name: string; readonly roles: readonly Role[] }> {
   const joiner = {
@@ -344,7 +344,7 @@ async function joinMesh(
     boxKey: identity.boxKey,
     observer: identity.observer,
   };
-  const joined = await redeem(transport, ticket, joiner, AbortSignal.timeout(30_000));
+  const joined = await redeem({ transport, clock }, ticket, joiner, AbortSignal.timeout(30_000));
   await book.accept(joined.list);
   book.trust([]);
   return { name: joined.member.name, roles: joined.member.roles };
