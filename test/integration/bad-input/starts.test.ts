@@ -3,7 +3,7 @@
 import { spawn } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:net';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { Level } from 'level';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
@@ -35,7 +35,6 @@ const listening = (port: number): Promise<Server | undefined> =>
 
 test('a node’s file and flags: file, line, key and what was expected', async () => {
   await using mesh = new Mesh();
-  const node = mesh.node('gw', ['up']);
   const files: readonly (readonly [text: string, says: RegExp])[] = [
     ['slots: 0\n', /node\.yaml:1:1 slots: 0 is not a whole number from 1 to 4096/],
     ['# here\nfrob: 1\n', /node\.yaml:2:1 frob: expected one of http, listen, /],
@@ -45,11 +44,6 @@ test('a node’s file and flags: file, line, key and what was expected', async (
     ['insecure-http: maybe\n', /node\.yaml:1:1 insecure-http: "maybe" is not true or false/],
     ['a: [\n', /node\.yaml:2:1: /],
   ];
-  for (const [text, says] of files) {
-    writeFileSync(join(node.folder, 'node.yaml'), text);
-    await fails(node, 2, says);
-  }
-  writeFileSync(join(node.folder, 'node.yaml'), '');
   const free = ['--http', '127.0.0.1:0', '--listen', '127.0.0.1:0'];
   const flags: readonly (readonly [args: readonly string[], code: number, says: RegExp])[] = [
     [['--slots', 'x'], 2, /--slots: "x" is not a whole number/],
@@ -60,11 +54,29 @@ test('a node’s file and flags: file, line, key and what was expected', async (
     [[...free, '--tls-cert', '/nope', '--tls-key', '/nope'], 3, /there is no file \/nope/],
     [['--listen', '127.0.0.1:0', '--http', '192.0.2.1:7070'], 2, /cannot listen on 192\.0\.2\.1:7070/],
   ];
-  for (const [args, code, says] of flags) await fails(node, code, says, ['up', '--data', node.folder, ...args]);
-  for (const folder of ['/dev/null', '/proc/nope']) {
-    judgeFailure(folder, await failing(node, ['up', ...free, '--data', folder]), 4, new RegExp(folder));
-  }
-  // None of this has spoilt the folder.
+  const work = [
+    ...files.map(([text, says], at) => async (): Promise<void> => {
+      const own = mesh.node(`file-${at}`, ['up', ...free]);
+      writeFileSync(join(own.folder, 'node.yaml'), text);
+      await fails(own, 2, says, ['up', '--data', own.folder]);
+    }),
+    ...flags.map(
+      ([args, code, says], at) =>
+        (): Promise<void> =>
+          fails(mesh.node(`flag-${at}`, ['up', ...args]), code, says),
+    ),
+    ...['/dev/null', '/proc/nope'].map((folder) => async (): Promise<void> => {
+      const own = mesh.node(`place-${basename(folder)}`, []);
+      judgeFailure(folder, await failing(own, ['up', ...free, '--data', folder]), 4, new RegExp(folder));
+    }),
+  ];
+  const lane = async (): Promise<void> => {
+    for (let next = work.shift(); next !== undefined; next = work.shift()) await next();
+  };
+  await Promise.all([lane(), lane(), lane()]);
+  // A folder is none the worse for a start that failed.
+  const node = mesh.nodes[0] as MeshNode;
+  writeFileSync(join(node.folder, 'node.yaml'), '');
   await node.start({}, ['up', ...free, '--data', node.folder]);
 });
 
