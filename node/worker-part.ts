@@ -97,6 +97,7 @@ export class WorkerPart {
         out,
         faults,
         beat: (status) => gossip.beat(status),
+        sealBeat: (status) => gossip.sealBeat(status),
         members,
         grantOf: (attempt) => workshop.grantOf(attempt),
         recovered: (fences) => workshop.discardAllBut(new Set(fences)),

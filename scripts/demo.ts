@@ -167,13 +167,18 @@ function running(worker: DemoNode): readonly string[] {
 const ended = (worker: DemoNode, attempt: string): boolean =>
   existsSync(join(worker.data, 'attempts', attempt, 'exit.json'));
 
-/** Stops the daemon, not its runner, at a moment when a task of its runs; answers that attempt. */
-async function stopWhileBusy(worker: DemoNode): Promise<string> {
-  return until(`${worker.name} to be busy`, () => {
-    signal(worker.pid, 'SIGSTOP');
+/** Strikes at a moment when a task of the worker runs and the mesh knows of it; answers that attempt. */
+async function strikeWhileBusy(demo: Demo, worker: DemoNode, jobId: string, name: NodeJS.Signals): Promise<string> {
+  return until(`${worker.name} to be busy`, async () => {
     const [attempt] = running(worker);
-    if (attempt === undefined) signal(worker.pid, 'SIGCONT');
-    return attempt;
+    if (attempt === undefined) return undefined;
+    const tasks = await allTasks(demo, jobId);
+    const known = tasks.some(({ state, attempts }) => state === 'running' && attempts.at(-1)?.peer === worker.name);
+    if (!known) return undefined;
+    signal(worker.pid, 'SIGSTOP');
+    const still = running(worker).includes(attempt);
+    signal(worker.pid, still ? name : 'SIGCONT');
+    return still ? attempt : undefined;
   });
 }
 
@@ -195,15 +200,15 @@ const stateOf = async (demo: Demo, name: string): Promise<string | undefined> =>
     ?.state;
 
 async function disturb(demo: Demo, [first, second, third]: readonly [DemoNode, DemoNode, DemoNode]): Promise<string> {
-  await progressTo(demo, 0.08);
-  const attempt = await stopWhileBusy(third);
+  const { jobId } = await progressTo(demo, 0.08);
+  const attempt = await strikeWhileBusy(demo, third, jobId, 'SIGSTOP');
   const stoppedAt = performance.now();
   say(`SIGSTOP to the daemon of ${third.name} while a task of its runs; the runner goes on`);
   await until('that task to end meanwhile', () => (ended(third, attempt) ? true : undefined));
   say(`that task has ended, and ${third.name} cannot tell anyone`);
   await progressTo(demo, 0.3);
-  signal(first.pid, 'SIGKILL');
-  say(`SIGKILL to ${first.name}`);
+  await strikeWhileBusy(demo, first, jobId, 'SIGKILL');
+  say(`SIGKILL to ${first.name} while a task of its runs`);
   await progressTo(demo, 0.6);
   signal(second.pid, 'SIGTERM');
   say(`SIGTERM to ${second.name}: it ends its task, hands the rest back and goes`);
@@ -240,6 +245,7 @@ async function report(demo: Demo, jobId: string, refused: string): Promise<void>
 
 interface TaskItem {
   readonly n: number;
+  readonly state: string;
   readonly attempts: readonly Attempt[];
 }
 

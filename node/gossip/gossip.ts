@@ -115,12 +115,17 @@ export class Gossip {
   beat(status: BeatStatus): Beat {
     const { clock, transport } = this.#parts;
     this.#beatAtMs = clock.monotonic();
+    const beat = this.sealBeat(status);
+    void transport.publish('heartbeats', beat.bytes);
+    return beat;
+  }
+
+  /** This node's heartbeat, for a stream alone. */
+  sealBeat(status: BeatStatus): Beat {
     const sequence = ++this.#sequence;
-    const sentAtUptimeMs = clock.uptime();
+    const sentAtUptimeMs = this.#parts.clock.uptime();
     const body = heartbeatCodec.encode(this.#heartbeat(status, sequence, sentAtUptimeMs));
-    const bytes = this.#seal('heartbeats', status.incarnation, sequence, body);
-    void transport.publish('heartbeats', bytes);
-    return { bytes, sequence, sentAtUptimeMs };
+    return { bytes: this.#seal('heartbeats', status.incarnation, sequence, body), sequence, sentAtUptimeMs };
   }
 
   /** The leader's word of itself and of the head of the queue. */

@@ -35,6 +35,7 @@ const PREFETCH_MAX = 256;
 /** How much work, in time, a slot keeps ahead. */
 const PREFETCH_MS = 100;
 const BEAT_QUIET_MS = 50;
+const TELL_QUIET_MS = 200;
 
 /** A sealed heartbeat as it went out by gossip, to be sent over the stream too. */
 export interface Beat {
@@ -70,6 +71,8 @@ export interface WorkerParts {
   readonly faults: Faults;
   /** Seals and gossips this node's heartbeat. */
   readonly beat: (status: WorkerStatus) => Beat;
+  /** Seals a heartbeat for the stream alone. */
+  readonly sealBeat: (status: WorkerStatus) => Beat;
   readonly members: { current(): MemberList; accept(list: MemberList): Promise<boolean> };
   /** The grant of an attempt found in the data folder, or undefined where its folder does not say. */
   readonly grantOf: (attempt: RunningAttempt) => Promise<PushedGrant | undefined>;
@@ -92,6 +95,7 @@ export class Worker {
   #claimed = '';
   #beatAtMs = Number.NEGATIVE_INFINITY;
   #beatDue = false;
+  #tellDue = false;
   #meanMs: number | undefined;
   #draining = false;
   /** The claim's sequence that the last heartbeat carried. */
@@ -234,7 +238,10 @@ export class Worker {
     const ledger = this.#ledger;
     if (ledger === undefined || this.#rebirth !== undefined) return;
     this.#beatAtMs = this.#parts.clock.monotonic();
-    const beat = this.#parts.beat(this.status());
+    await this.#say(ledger, this.#parts.beat(this.status()));
+  }
+
+  async #say(ledger: Ledger, beat: Beat): Promise<void> {
     try {
       const options = { timeoutMs: CALL_TIMEOUT_MS, signal: this.#stopped.signal };
       const answer = answerCodec.decode(
@@ -259,6 +266,21 @@ export class Worker {
         this.#beatDue = false;
         this.#saidSequence = this.#claimSequence;
         return this.#beat();
+      })
+      .catch(() => undefined);
+  }
+
+  /** What began is told the leader soon: a death blames what it had heard of. Gossip is spared that. */
+  #tellBegun(): void {
+    if (this.#tellDue) return;
+    this.#tellDue = true;
+    void this.#parts.clock
+      .sleep(TELL_QUIET_MS, this.#stopped.signal)
+      .then(async () => {
+        this.#tellDue = false;
+        const ledger = this.#ledger;
+        if (ledger !== undefined && this.#rebirth === undefined)
+          await this.#say(ledger, this.#parts.sealBeat(this.status()));
       })
       .catch(() => undefined);
   }
@@ -297,6 +319,7 @@ export class Worker {
     for (const grant of ledger.begin(this.#parts.clock.uptime())) {
       const startedAt = this.#parts.clock.monotonic();
       this.#parts.faults.reach('worker.begin');
+      this.#tellBegun();
       const gone = (): void => this.#onGone(ledger, grant.fence);
       void this.#follow(ledger, grant, this.#parts.attempts.run(grant, gone)).then(() => {
         const tookMs = this.#parts.clock.monotonic() - startedAt;

@@ -13,7 +13,7 @@ test('a worker may be killed at each of its points', async () => {
     'worker.raised',
     'worker.adopted',
     'worker.begin',
-    'blob.fsync.before',
+    'blob.rename.before',
     'blob.rename.after',
     'result.publish.before',
     'result.publish.after',
