@@ -28,9 +28,13 @@ export function verdictOf(question: Question): { readonly verdict: Verdict; read
     return { verdict: 'running', sentence: `${counts.running} of its tasks run, as many as --max-parallel allows` };
   }
   const slots = offers.reduce((sum, offer) => sum + offer.slots, 0);
-  const busy = `all ${slots} slots of ${offers.length} ${offers.length === 1 ? 'worker' : 'workers'} are busy`;
-  if (question.ahead > 0)
-    return { verdict: 'behind-others', sentence: `${question.ahead} tasks of other jobs stand before it and ${busy}` };
+  const workers = `${offers.length} ${offers.length === 1 ? 'worker' : 'workers'}`;
+  const busy = slots === 1 ? `the only slot of ${workers} is busy` : `all ${slots} slots of ${workers} are busy`;
+  const { ahead } = question;
+  if (ahead > 0) {
+    const others = ahead === 1 ? 'one task of another job stands' : `${ahead} tasks of other jobs stand`;
+    return { verdict: 'behind-others', sentence: `${others} before it and ${busy}` };
+  }
   return { verdict: 'no-room', sentence: busy };
 }
 

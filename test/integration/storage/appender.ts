@@ -48,8 +48,8 @@ async function main(folder: string, first: number, fault: string | undefined, nt
         writeSync(1, `acknowledged ${one}\n`);
       }),
     );
-    // Now and then idle, so that rows are written by themselves too.
-    if (n % 40 < GROUP) await clock.sleep(12);
+    // Now and then idle for longer than rows wait for an append, so that they are written by themselves too.
+    if (n % 40 < GROUP) await clock.sleep(130);
   }
 }
 
