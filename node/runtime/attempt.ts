@@ -163,7 +163,7 @@ export class Attempt {
     this.#pid = pid;
     const inNamespace = this.#options.containment === 'pid-namespace';
     const marker = `${MARKER_NAME}=${this.#options.marker}`;
-    this.#tree = inNamespace ? platform.namespaceTree(this.#starter.own) : platform.markedTree(pid, marker);
+    this.#tree = inNamespace ? platform.namespaceTree() : platform.markedTree(pid, marker);
     this.#watch();
     this.#armTimeout();
     // Killed while it was being started.

@@ -18,7 +18,7 @@ const ANSWER_DEADLINE_MS = 3000;
 /** A runner that left this many lease messages unanswered, over half a lease, cannot hold a lease. */
 const UNANSWERED_MAX = 3;
 
-// A small heap: spawning copies the page tables, 1 ms from a small process, 20 ms from one of 500 MB.
+// A small heap: there is one of these for each slot.
 const NODE_FLAGS = [
   '--max-old-space-size=24',
   '--max-semi-space-size=1',

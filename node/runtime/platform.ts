@@ -30,8 +30,8 @@ export interface Platform {
   bootId(): string;
   /** The command that starts a program as the first process of a namespace of its own, or undefined where none works. */
   namespaceCommand(): Promise<readonly string[] | undefined>;
-  /** What was started in this process's own namespace, `own` processes of it apart. Only for its first process. */
-  namespaceTree(own: ReadonlySet<number>): Tree;
+  /** What was started in this process's own namespace. Only for its first process. */
+  namespaceTree(): Tree;
   /** What `first` started, found by ancestry, session, group and by `marker` in the environment. */
   markedTree(first: number, marker: string): Tree;
   /** Sends SIGKILL to every process whose environment holds a marker that `match` accepts; how many there were. */

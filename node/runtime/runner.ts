@@ -34,7 +34,7 @@ const { values } = parseArgs({
 
 const clock = realClock();
 const containment = values.containment === 'pid-namespace' ? 'pid-namespace' : 'process-group';
-const starter = makeStarter(containment === 'pid-namespace');
+const starter = makeStarter();
 let daemon: Socket | undefined;
 let attempt: Attempt | undefined;
 /** An end that is not on disk and that no daemon has heard. */
