@@ -1,8 +1,11 @@
 // Folders of ended attempts that are empty again, kept for the next ones. Removing a folder waits for the file system's
 // journal, a millisecond each and four for an attempt; renaming one does not.
-import { lstatSync, mkdirSync, readdirSync, renameSync, rmSync, unlinkSync } from 'node:fs';
+import { lstatSync, mkdirSync, readdirSync, renameSync, rmdirSync, rmSync, unlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { attemptFolder, FOLDER_MODE } from './attempt-folder.ts';
+
+const ENTRIES_MAX = 32;
+const FILE_MAX_BYTES = 64 * 1024;
 
 export class SpareFolders {
   readonly #folder: string;
@@ -31,11 +34,11 @@ export class SpareFolders {
     }
   }
 
-  /** Keeps an attempt's folder where its script left nothing in it. @returns whether it is gone from its place. */
+  /** Keeps an attempt's folder where little is in it to clear away. @returns whether it is gone from its place. */
   give(folder: string): boolean {
     if (this.#spare.length >= this.#max) return false;
     try {
-      if (!isClean(folder)) return false;
+      if (!isEmptied(folder)) return false;
       const spare = join(this.#folder, String(this.#count++));
       renameSync(folder, spare);
       this.#spare.push(spare);
@@ -47,13 +50,33 @@ export class SpareFolders {
   }
 }
 
-/** Empties it of skein's own files. */
-function isClean(folder: string): boolean {
+/** Empties it, where it is still as it was made and holds little. */
+function isEmptied(folder: string): boolean {
   const { workFolder, homeFolder, tmpFolder } = attemptFolder(folder);
-  if (![workFolder, homeFolder, tmpFolder].every(isUntouched)) return false;
+  const room = { entries: ENTRIES_MAX };
+  for (const own of [workFolder, homeFolder, tmpFolder]) {
+    if (!isAsMade(own) || !isCleared(own, room)) return false;
+  }
   for (const entry of readdirSync(folder, { withFileTypes: true })) {
     if (entry.isFile()) clear(join(folder, entry.name), entry.name);
     else if (!['work', 'home', 'tmp'].includes(entry.name)) return false;
+  }
+  return true;
+}
+
+/** Bounded, as it is done in one go: freeing a large file takes long. */
+function isCleared(folder: string, room: { entries: number }): boolean {
+  for (const entry of readdirSync(folder, { withFileTypes: true })) {
+    const path = join(folder, entry.name);
+    if (room.entries-- === 0) return false;
+    if (entry.isDirectory()) {
+      if (!isCleared(path, room)) return false;
+      rmdirSync(path);
+    } else {
+      const { size, nlink } = lstatSync(path);
+      if (size > FILE_MAX_BYTES && nlink === 1) return false;
+      unlinkSync(path);
+    }
   }
   return true;
 }
@@ -64,7 +87,7 @@ function clear(path: string, name: string): void {
   if (!stays) unlinkSync(path);
 }
 
-function isUntouched(folder: string): boolean {
+function isAsMade(folder: string): boolean {
   const stats = lstatSync(folder);
-  return stats.isDirectory() && (stats.mode & 0o7777) === FOLDER_MODE && readdirSync(folder).length === 0;
+  return stats.isDirectory() && (stats.mode & 0o7777) === FOLDER_MODE;
 }

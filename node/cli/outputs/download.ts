@@ -11,6 +11,7 @@ import { reasonOf } from '../../config/reason.ts';
 
 /** Less is sooner fetched again than looked for. */
 const RESUMED_MIN_BYTES = 1024 * 1024;
+const WRITE_BYTES = 512 * 1024;
 
 /** Bytes from an offset to the end. */
 export type OpenFrom = (offset: number) => Promise<AsyncIterable<Uint8Array>>;
@@ -72,11 +73,22 @@ async function begun(part: string): Promise<{ readonly hash: Hash; readonly offs
 
 async function append(part: string, hash: Hash, bytes: AsyncIterable<Uint8Array>, mode: number): Promise<void> {
   const file = await open(part, 'a', mode);
+  let gathered: Uint8Array[] = [];
+  let gatheredBytes = 0;
+  // writeFile, as a single write may take less than it was given.
+  const flush = async (): Promise<void> => {
+    await file.writeFile(Buffer.concat(gathered));
+    gathered = [];
+    gatheredBytes = 0;
+  };
   try {
     for await (const chunk of bytes) {
       hash.update(chunk);
-      await file.write(chunk);
+      gathered.push(chunk);
+      gatheredBytes += chunk.length;
+      if (gatheredBytes >= WRITE_BYTES) await flush();
     }
+    if (gatheredBytes > 0) await flush();
   } finally {
     await file.close();
   }
