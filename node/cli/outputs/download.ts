@@ -88,9 +88,10 @@ async function append(part: string, hash: Hash, bytes: AsyncIterable<Uint8Array>
       gatheredBytes += chunk.length;
       if (gatheredBytes >= WRITE_BYTES) await flush();
     }
-    if (gatheredBytes > 0) await flush();
   } finally {
-    await file.close();
+    // Also where the stream broke off: the next try goes on from there.
+    if (gatheredBytes > 0) await flush().finally(() => file.close());
+    else await file.close();
   }
 }
 
