@@ -15,7 +15,7 @@ async function readTicket(call: Call): Promise<string> {
   const ticket = (said === '-' ? await text(call.world.stdin) : (said ?? '')).trim();
   if (ticket === '') {
     throw new SkeinError('usage', 'join needs a ticket', {
-      fix: 'make one with skein ticket on a machine of the mesh',
+      fix: 'make one with skein ticket on a machine of the mesh; a node that joined before: skein up --data DIR',
     });
   }
   const { decodeTicket } = await import('../../../protocol/wire/ticket.ts');
