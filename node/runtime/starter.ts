@@ -31,7 +31,14 @@ export interface Starter {
 
 export function makeStarter(): Starter {
   const ffi = process.platform === 'linux' ? process.getBuiltinModule('node:ffi') : undefined;
-  return ffi === undefined ? new NodeStarter() : new PosixStarter(ffi);
+  if (ffi === undefined) return new NodeStarter();
+  try {
+    return new PosixStarter(ffi);
+  } catch (error) {
+    // Another Node's FFI, or a C library that lacks one of the functions: slower, and right all the same.
+    console.error('posix_spawn cannot be called here; scripts are started by fork:', error);
+    return new NodeStarter();
+  }
 }
 
 export class NodeStarter implements Starter {
