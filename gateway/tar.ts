@@ -33,17 +33,21 @@ interface Piece {
 /** Reads a span of a blob. */
 type ReadSpan = (span: Span) => Promise<AsyncIterable<Uint8Array>>;
 
+/** To be asked while they gather, too: a job may have a million tasks. Fails with `too-large`. */
+export function checkEntries(count: number): void {
+  if (count <= ENTRIES_MAX) return;
+  throw new SkeinError('too-large', `more than ${ENTRIES_MAX} files are too many for one archive`, {
+    fix: 'ask for some tasks (?tasks=1-1000) or a ?prefix',
+  });
+}
+
 export class Tar {
   readonly sizeBytes: number;
   readonly #pieces: readonly Piece[];
 
   /** Fails with `too-large` where there are too many files for one archive. */
   constructor(files: readonly TarFile[]) {
-    if (files.length > ENTRIES_MAX) {
-      throw new SkeinError('too-large', `${files.length} files are too many for one archive`, {
-        fix: 'ask for some tasks (?tasks=1-1000) or a ?prefix',
-      });
-    }
+    checkEntries(files.length);
     const sorted = files.toSorted((a, b) => Buffer.compare(Buffer.from(a.path), Buffer.from(b.path)));
     const pieces: Piece[] = [];
     let offset = 0;

@@ -14,7 +14,7 @@ import { about, JobParam, query, raw, refusals, TaskParam } from '../described.t
 import type { FoundJob } from '../jobs.ts';
 import { Consistency, fresh } from '../reads.ts';
 import { serve } from '../serve.ts';
-import { Tar, type TarFile } from '../tar.ts';
+import { checkEntries, Tar, type TarFile } from '../tar.ts';
 import { checkTask } from './tasks.ts';
 
 export function outputRoutes(app: App, context: Context): void {
@@ -167,6 +167,7 @@ async function tarFiles(
     for (const file of await publishedFiles(context, task)) {
       if (file.path.startsWith(wanted.prefix ?? '')) files.push(tarFile(folder, file));
     }
+    checkEntries(files.length);
   }
   return files;
 }

@@ -70,7 +70,6 @@ const RUN: readonly FlagSpec[] = [
   job('--keep <duration>', 'how long the job is kept'),
   job('-d, --detach', 'do not wait', common),
   job('--timeout <duration>', 'stop each attempt after that', common),
-  job('--start-within <duration>', 'give up if it has not started by then'),
   job('--retries <n>', 'run again after a failure, so many times', common),
   job('--retry-on <codes>', 'only after these exit codes'),
   job('--max-lost <n>', 'give up after so many lost machines'),
@@ -85,6 +84,7 @@ const RUN: readonly FlagSpec[] = [
 ];
 const RUN_LATER = [
   '--secret',
+  '--start-within',
   '--image',
   '--requirements',
   '--shared',

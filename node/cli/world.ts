@@ -20,6 +20,19 @@ export interface World {
   onSignal(names: readonly SignalName[], f: (name: SignalName) => void): () => void;
 }
 
+/** One Ctrl-C reaches this process and its launcher, which passes it on: that is one signal, not two. */
+const SAME_SIGNAL_MS = 200;
+
+function onceEach(f: () => void): () => void {
+  let countedAt = Number.NEGATIVE_INFINITY;
+  return () => {
+    const now = performance.now();
+    if (now - countedAt < SAME_SIGNAL_MS) return;
+    countedAt = now;
+    f();
+  };
+}
+
 export function realWorld(): World {
   return {
     surroundings: surroundings(),
@@ -32,7 +45,7 @@ export function realWorld(): World {
     clock: realClock(),
     random: realRandom(),
     onSignal(names, f) {
-      const handlers = names.map((name) => [name, () => f(name)] as const);
+      const handlers = names.map((name) => [name, onceEach(() => f(name))] as const);
       for (const [name, handler] of handlers) process.on(name, handler);
       return () => {
         for (const [name, handler] of handlers) process.off(name, handler);

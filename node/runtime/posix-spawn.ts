@@ -161,7 +161,12 @@ function locate(name: string, path: string, cwd: string): { readonly path: strin
   return { code };
 }
 
-const signalNames = new Map(Object.entries(system.signals).map(([name, number]) => [number, name]));
+// Of two names of one number the first: SIGABRT, not SIGIOT.
+const signalNames = new Map(
+  Object.entries(system.signals)
+    .map(([name, number]) => [number, name] as const)
+    .reverse(),
+);
 
 /** The status of wait(2): the low seven bits are the signal, the next byte the code. */
 function decode(status: number): [code: number | null, signal: string | null] {

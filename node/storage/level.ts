@@ -152,7 +152,7 @@ export class LevelStorage implements LogStorage {
     const { terms, torn } = await loadEntries(db, state, witness);
     const writer = new BatchWriter(db);
     if (torn.length > 0) await writer.write(torn.map((key) => ({ type: 'del', key })));
-    if (witness.sealed) await this.#testimony.keep({ ...witness, sealed: false });
+    if (witness.sealed) await this.#testimony.keep({ sealed: false });
     this.#epoch = read<Epoch>(db, EPOCH_KEY);
     this.#state = state;
     this.#rowsPrefix = rowsPrefix(state.generation);
@@ -163,7 +163,7 @@ export class LevelStorage implements LogStorage {
   /** Gives a folder its epoch and makes this replica the first voter of its log. */
   async #found(epoch: Epoch): Promise<void> {
     await this.#write([put(EPOCH_KEY, JSON.stringify(epoch))]);
-    await this.#testimony.keep({ ...this.#testimony.current, voterId: FIRST_VOTER });
+    await this.#testimony.keep({ voterId: FIRST_VOTER });
     this.#epoch = epoch;
   }
 
@@ -260,7 +260,7 @@ export class LevelStorage implements LogStorage {
     const end = cuts ? { lastIndex: first - 1, lastTerm: this.term(first - 1) ?? 0 } : {};
     const voterId = now.voterId === NOBODY ? FIRST_VOTER : now.voterId;
     try {
-      await this.#testimony.keep({ ...now, voterId, term, vote, ...end });
+      await this.#testimony.keep({ voterId, term, vote, ...end });
     } catch (error) {
       throw await this.#fail(error);
     }
@@ -444,7 +444,7 @@ export class LevelStorage implements LogStorage {
   /** The failed batch may yet be found whole at the next opening. Its senders are told that it failed: this makes it so. */
   async #seal(): Promise<boolean> {
     try {
-      await this.#testimony.keep({ ...this.#testimony.current, sealed: true });
+      await this.#testimony.keep({ sealed: true });
       return true;
     } catch {
       // The disk refuses even the witness's own blocks; then the outcome is told as unknown.

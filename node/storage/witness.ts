@@ -59,9 +59,10 @@ export class Witness {
    * Resolves when fsynced in both slots, one after the other: whichever of them a later torn write spoils, the other
    * still holds this term and vote.
    */
-  async keep(testimony: Testimony): Promise<void> {
+  async keep(changed: Partial<Testimony>): Promise<void> {
     for (let slot = 0; slot < 2; slot++) {
-      this.#write(testimony);
+      // On what is current by then: it may have been raised while the first slot was synced.
+      this.#write({ ...this.#current, ...changed });
       await this.#file.datasync();
     }
     this.#synced = true;

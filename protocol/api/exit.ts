@@ -11,6 +11,7 @@ const signals: Readonly<Record<string, number>> = {
   SIGILL: 4,
   SIGTRAP: 5,
   SIGABRT: 6,
+  SIGIOT: 6,
   SIGBUS: 7,
   SIGFPE: 8,
   SIGKILL: 9,
@@ -70,8 +71,9 @@ export function attemptExit(attempt: AttemptRow): ExitView | null {
 
 function statusOf(exit: Exit): number | null {
   if (exit.signal === null) return exit.code;
-  const number = signals[exit.signal];
-  return number === undefined ? null : 128 + number;
+  // A real-time signal has no name of its own: SIG34.
+  const number = signals[exit.signal] ?? Number(exit.signal.slice('SIG'.length));
+  return Number.isInteger(number) ? 128 + number : null;
 }
 
 /** A task's exit once it has ended. */

@@ -61,7 +61,7 @@ async function getFiles(
     signal,
   });
   const fetched: FetchedFile[] = [];
-  for (const task of tasksOf(selected, job)) fetched.push(...(await fetcher.fetchTask(task)));
+  for (const task of tasksOf(selected, job)) for (const file of await fetcher.fetchTask(task)) fetched.push(file);
   if (fetched.length === 0 && (path !== undefined || only !== undefined)) {
     throw new SkeinError('not-found', `${job.jobId} left no file ${path ?? only}`, {
       fix: `skein outputs ls ${job.jobId}`,

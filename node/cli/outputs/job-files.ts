@@ -27,14 +27,14 @@ export async function jobFiles(
 ): Promise<JobFiles> {
   const inputs: InputFile[] = [...(spec.inputs ?? [])];
   if (spec.inputsManifest !== undefined)
-    inputs.push(...(await readJson<InputFile[]>(spec.inputsManifest.sha256, readBlob)));
+    for (const input of await readJson<InputFile[]>(spec.inputsManifest.sha256, readBlob)) inputs.push(input);
   if (spec.script !== undefined) inputs.push(spec.script);
   const entries = await entriesOf(spec, readBlob);
   const uploaded = new Map<string, string>();
   for (const entry of entries) {
     inputs.push(...(entry.inputs ?? []));
     if (entry.inputsManifest !== undefined)
-      inputs.push(...(await readJson<InputFile[]>(entry.inputsManifest.sha256, readBlob)));
+      for (const input of await readJson<InputFile[]>(entry.inputsManifest.sha256, readBlob)) inputs.push(input);
   }
   for (const input of inputs) {
     if (input.sha256 !== undefined) uploaded.set(resolve(localPath(input.path, folder).path), input.sha256);

@@ -138,8 +138,9 @@ async function followOne(company: Company): Promise<number> {
   const { signal } = interrupts;
   let announced = 0;
   const announce = async (attempt: number): Promise<void> => {
-    if (attempt > announced) await screen.sayNow(`--- attempt ${attempt}, output starts over ---`);
-    announced = Math.max(announced, attempt);
+    if (attempt <= announced) return;
+    announced = attempt;
+    await screen.sayNow(`--- attempt ${attempt}, output starts over ---`);
   };
   const out = new ScriptStream('out', flags.json === true ? world.stderr : world.stdout, screen, announce);
   const err = new ScriptStream('err', world.stderr, screen, announce);
@@ -240,7 +241,7 @@ async function fetchAll(company: Company, tasks: readonly number[]): Promise<rea
   if (company.outputDir === undefined) return [];
   const fetcher = fetcherOf(company, await filesOf(company));
   const fetched: FetchedFile[] = [];
-  for (const task of tasks) fetched.push(...((await fetcher?.fetchTask(task)) ?? []));
+  for (const task of tasks) for (const file of (await fetcher?.fetchTask(task)) ?? []) fetched.push(file);
   return fetched;
 }
 

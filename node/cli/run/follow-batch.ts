@@ -43,7 +43,8 @@ export async function followBatch(to: BatchFollower): Promise<JobView> {
     }
     quit.abort();
     await watched.catch(() => undefined);
-    if (ended.failure !== undefined) throw ended.failure;
+    const failure = ended.failure ?? lines?.failure;
+    if (failure !== undefined) throw failure;
     const view = await lastView(to);
     for await (const task of endedTasks(to)) {
       lines?.add(task);

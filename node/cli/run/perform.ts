@@ -26,6 +26,8 @@ export async function perform(
   const isLocal = connection.kind === 'local';
   const interrupts = handleInterrupts(call, { isLocal, onExit: config.job.onExit });
   let dispose: (() => void) | undefined;
+  // From then on the gateway may have taken the job, whether its answer arrives or not.
+  const posted = { yet: false };
   try {
     const connecting = connect(call, connection);
     // Awaited below; until then a failure must not count as unhandled.
@@ -38,10 +40,10 @@ export async function perform(
     if (stdin === undefined && !takesItems(request) && missesStdin(stdinKind(), request.script)) {
       await call.screen.say('the script gets no standard input; add --stdin to send what is piped in');
     }
-    return await submit(call, config, plan, { mesh, interrupts });
+    return await submit(call, config, plan, { mesh, interrupts, posted });
   } catch (error) {
     if (!interrupts.signal.aborted) throw error;
-    await call.screen.sayNow('nothing was submitted');
+    await call.screen.sayNow(posted.yet ? 'it may have been submitted: skein list' : 'nothing was submitted');
     return EXIT.detached;
   } finally {
     dispose?.();
@@ -53,13 +55,21 @@ async function submit(
   call: Call,
   config: Config,
   plan: Plan,
-  { mesh, interrupts }: { readonly mesh: Mesh; readonly interrupts: InterruptHandle },
+  { mesh, interrupts, posted }: { readonly mesh: Mesh; readonly interrupts: InterruptHandle; posted: { yet: boolean } },
 ): Promise<number> {
   const { screen, world } = call;
   const sent = await upload(call, plan, mesh, interrupts);
   const key = flag(call, 'idempotencyKey') ?? newKey(call);
+  posted.yet = true;
   const { jobId, waiting } = await mesh.client.submit(plan.spec, key, interrupts.signal);
-  await noteJob(jobId, world.surroundings);
+  try {
+    await noteJob(jobId, world.surroundings);
+  } catch (error) {
+    // The job runs: that comes first.
+    await screen.say(
+      `@last will not know ${shortId(jobId)}: ${error instanceof Error ? error.message : String(error)}`,
+    );
+  }
   if (!isSet(call, 'detach')) await screen.say(firstLine(jobId, plan, sent));
   if (waiting !== null) await screen.say(`${shortId(jobId)} waits: ${waiting.sentence}`);
   if (isSet(call, 'detach')) return detached(call, mesh, jobId);

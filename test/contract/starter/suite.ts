@@ -50,6 +50,8 @@ export function starterContract(name: string, starter: Starter): void {
     assert.equal(await run(requestOf(folder, ['sh', '-c', 'exit 255'])), { code: 255, signal: null });
     assert.equal(await run(requestOf(folder, ['sh', '-c', 'kill -TERM $$'])), { code: null, signal: 'SIGTERM' });
     assert.equal(await run(requestOf(folder, ['sh', '-c', 'kill -KILL $$'])), { code: null, signal: 'SIGKILL' });
+    // Not by its other name, SIGIOT.
+    assert.equal(await run(requestOf(folder, ['sh', '-c', 'kill -ABRT $$'])), { code: null, signal: 'SIGABRT' });
   });
 
   it('arguments and environment arrive byte for byte, and nothing else with them', async (folder) => {

@@ -120,8 +120,8 @@ test('-h shows the flags most used, --help all', () => {
     return parsed.kind === 'help' ? parsed.text : '';
   };
   assert.match(text('-h'), /--timeout/);
-  assert.not.match(text('-h'), /--start-within/);
-  assert.match(text('--help'), /--start-within/);
+  assert.not.match(text('-h'), /--retry-on/);
+  assert.match(text('--help'), /--retry-on/);
 });
 
 test('the verb of a line is known even where the line cannot be parsed', () => {
