@@ -172,7 +172,10 @@ export class Attempt {
 
   #onRefused(code: string, retryUntil: number): void {
     if (code === 'ETXTBSY' && this.#cause === undefined && this.#clock.monotonic() < retryUntil) {
-      setTimeout(() => this.#spawn(retryUntil), BUSY_PAUSE_MS);
+      setTimeout(() => {
+        if (this.#cause === undefined) this.#spawn(retryUntil);
+        else this.#finish({ code: null, signal: null }, this.#cause);
+      }, BUSY_PAUSE_MS);
       return;
     }
     const failed = explainSpawnError(code, this.#spec);

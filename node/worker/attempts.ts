@@ -210,6 +210,11 @@ export class Attempts {
   }
 }
 
+/** A gateway takes no longer one: a report that says more would be sent for ever. */
+const DETAIL_MAX = 4_000;
+
+export const cutDetail = (text: string): string => (text.length > DETAIL_MAX ? `${text.slice(0, DETAIL_MAX)}…` : text);
+
 const newControl = (): Control => ({ abort: new AbortController(), running: undefined, reason: undefined });
 
 const hasFiles = (grant: PushedGrant): boolean => grant.fault === undefined && grant.spec.runtime !== 'noop';
@@ -220,7 +225,7 @@ function failure(error: unknown, startedAt: number, endedAt: number): Result {
   return {
     exit: { code: null, signal: null },
     reason: known && error.code === 'not-found' ? 'input-lost' : 'runtime-failed',
-    detail: error instanceof Error ? error.message : String(error),
+    detail: cutDetail(error instanceof Error ? error.message : String(error)),
     startedAt,
     endedAt,
     stdout: null,

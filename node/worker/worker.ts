@@ -290,9 +290,13 @@ export class Worker {
     const effect = ledger.onAnswer(answer, sentAtMs);
     if (effect.kind === 'ignored') return;
     if (effect.kind === 'dead') {
-      this.#rebirth ??= this.#startAgain(ledger).finally(() => {
-        this.#rebirth = undefined;
-      });
+      this.#rebirth ??= this.#startAgain(ledger)
+        .catch((error: unknown) =>
+          this.#parts.out.warn({ err: error }, 'the new start failed; the next answer tries again'),
+        )
+        .finally(() => {
+          this.#rebirth = undefined;
+        });
       return;
     }
     this.#parts.runtime.extend(effect.lease);
@@ -315,7 +319,12 @@ export class Worker {
 
   #begin(): void {
     const ledger = this.#ledger;
-    if (ledger === undefined || this.#draining || this.#rebirth !== undefined) return;
+    if (ledger === undefined || this.#rebirth !== undefined) return;
+    // One that was under way when the drain began.
+    if (this.#draining) {
+      this.#giveBack(ledger.unbegun());
+      return;
+    }
     for (const grant of ledger.begin(this.#parts.clock.uptime())) {
       const startedAt = this.#parts.clock.monotonic();
       this.#parts.faults.reach('worker.begin');

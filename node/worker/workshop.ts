@@ -11,6 +11,7 @@ import type { Result } from '../../protocol/state/result.ts';
 import type { Clock } from '../../protocol/time.ts';
 import { inputManifest } from '../../protocol/wire/manifest.ts';
 import { decodeGrants, encodeGrants, type PushedGrant } from '../../protocol/wire/work.ts';
+import { onDisk } from '../blob/disk.ts';
 import type { BlobStore } from '../blob/port.ts';
 import { type attemptFolder, removeAttemptFolder } from '../files/attempt-folder.ts';
 import { collectOutputs } from '../files/collect.ts';
@@ -21,7 +22,7 @@ import { slotsOf } from '../policy/placement.ts';
 import { taskEnvironment } from '../runtime/environment.ts';
 import { scriptArgv } from '../runtime/interpreter.ts';
 import type { AttemptEnded, AttemptSpec, RunningAttempt } from '../runtime/port.ts';
-import type { Workshop } from './attempts.ts';
+import { cutDetail, type Workshop } from './attempts.ts';
 import type { Room } from './room.ts';
 
 const FIRST_LINE_MAX_BYTES = 512;
@@ -86,8 +87,7 @@ export class FileWorkshop implements Workshop {
     await this.#parts.carrier.fetch([...blobs], signal);
     const folder = this.folderOf(grant.fence);
     const places = await stageAttempt({ ...this.#parts, spare: this.#spare }, { folder, inputs, stdin }, signal);
-    writeFileSync(join(folder, GRANT_FILE), encodeGrants([pushed])[0] as Uint8Array);
-    if (grant.spec.oneStream === true) writeFileSync(places.stderrFile, '');
+    await onDisk('keeping the grant of an attempt', keepGrant(pushed, places));
     const env = this.#environment(grant, places);
     return {
       fence: grant.fence,
@@ -198,7 +198,7 @@ export class FileWorkshop implements Workshop {
       throw new Error(`bug: an attempt that was ${reason} has no result`);
     const isFull = exit.code !== 0 && (await this.#parts.room.isShort());
     const full = isFull ? `the disk of the worker (${this.#options.attemptsFolder}) was full when it ended` : null;
-    const said = [detail, full, ...notes].filter((sentence) => sentence !== null).join('; ');
+    const said = cutDetail([detail, full, ...notes].filter((sentence) => sentence !== null).join('; '));
     const result = { exit, reason, detail: said === '' ? null : said, startedAt, endedAt, stdout, stderr, outputs };
     this.#named.set(result, blobs);
     this.#use(grant.fence, blobs);
@@ -245,6 +245,12 @@ export class FileWorkshop implements Workshop {
       if (!kept.has(name)) await removeAttemptFolder(join(this.#options.attemptsFolder, name));
     }
   }
+}
+
+/** Two small files that never wait for the disk: a thread for each would cost more than they do. */
+async function keepGrant(pushed: PushedGrant, places: ReturnType<typeof attemptFolder>): Promise<void> {
+  writeFileSync(join(places.folder, GRANT_FILE), encodeGrants([pushed])[0] as Uint8Array);
+  if (pushed.spec.oneStream === true) writeFileSync(places.stderrFile, '');
 }
 
 function filledArgs(args: readonly string[], entry: PushedGrant['entry']): readonly string[] {
