@@ -86,8 +86,11 @@ export async function loadConfig(flags: Flags, from: Surroundings): Promise<Conf
     if (value !== undefined) settings[setting.key] = value;
   }
   const connection: Record<string, string> = {};
+  // Two answers to one question: which of them is said first counts, and the other one's later word does not.
+  const place = user.find((layer) => layer.get('gateway', []) !== undefined || layer.get('mesh', []) !== undefined);
   for (const key of CONNECTION) {
-    const said = user.map((layer) => layer.get(key, [])).find((found) => found !== undefined);
+    const layers = key === 'keyFile' ? user : user.filter((layer) => layer === place);
+    const said = layers.map((layer) => layer.get(key, [])).find((found) => found !== undefined);
     if (said === undefined) continue;
     if (typeof said.value !== 'string')
       throw new SkeinError('config-invalid', `${said.from}: expected text`, { fix: 'correct that line' });

@@ -122,7 +122,8 @@ test('connections come from flags, SKEIN_* and config.yaml; the key never from a
     { mesh: 'work', key: 'leaked' },
     inside(folder, { SKEIN_GATEWAY: 'https://b.example', SKEIN_KEY: ' secret\n' }),
   );
-  assert.equal(connection, { gateway: 'https://b.example', mesh: 'work', key: 'secret' });
+  // A mesh that was asked for is not overruled by a gateway from a place that counts for less.
+  assert.equal(connection, { mesh: 'work', key: 'secret' });
 });
 
 test('a setting that is kept leaves comments where they were', async () => {
