@@ -48,11 +48,12 @@ function say(message: FromRunner): void {
 
 /** Whoever attaches last is the daemon; the one before is cut off and obeyed no more. */
 function attach(socket: Socket): void {
+  // Before the new daemon is one: what a lease that ran out meanwhile demands is in the state, which is its first line.
+  attempt?.check();
   const before = daemon;
   daemon = socket;
   before?.end(encodeLine({ kind: 'replaced' }));
   clearTimeout(alone);
-  attempt?.check();
   listen(socket);
   say({ kind: 'state', version: RUNNER_VERSION, running: attempt?.record ?? null, ended: unheard });
   unheard = null;
