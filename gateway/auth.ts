@@ -29,6 +29,12 @@ export function requires(mesh: MeshPort, scope: Scope): Hook {
   };
 }
 
+/** Why the key that a request came with opens nothing any more. */
+export function whyOut(mesh: MeshPort, request: Request): SkeinError | undefined {
+  const caller = callerOf(mesh, request.headers.authorization);
+  return caller instanceof SkeinError ? caller : undefined;
+}
+
 function forbidden(key: KeyRow, scope: Scope): SkeinError {
   return new SkeinError('forbidden', `the key ${key.name} has the scope ${key.scope}; this needs ${scope}`, {
     fix: `ask an admin of the mesh for a key: skein key create NAME --scope ${scope}`,

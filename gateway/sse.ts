@@ -1,10 +1,13 @@
 // One stream of server-sent events to one client. What is told by others is bounded: a client that does not read is dropped.
 import { Readable } from 'node:stream';
+import { problemOf } from '../protocol/api/problem.ts';
 import type { Clock } from '../protocol/time.ts';
-import type { Reply } from './context.ts';
+import { whyOut } from './auth.ts';
+import type { Context, Reply, Request } from './context.ts';
 
 const BUFFER_BYTES_MAX = 1024 * 1024;
 const COMMENT_MS = 15_000;
+const KEY_LOOK_MS = 1_000;
 
 export interface SseEvent {
   readonly event: string;
@@ -63,8 +66,18 @@ export class SseStream extends Readable {
   }
 }
 
-/** Answers with the stream. Whatever feeds it stops by its signal. */
-export function sendSse(reply: Reply, stream: SseStream): Reply {
+/** Answers with the stream, which ends with its key. Whatever feeds it stops by its signal. */
+export function sendSse({ mesh, clock }: Context, request: Request, reply: Reply, stream: SseStream): Reply {
+  clock.every(
+    KEY_LOOK_MS,
+    () => {
+      const failure = whyOut(mesh, request);
+      if (failure === undefined) return;
+      stream.send({ event: 'error', data: problemOf(failure, null) });
+      stream.end();
+    },
+    stream.signal,
+  );
   return reply
     .header('content-type', 'text/event-stream')
     .header('cache-control', 'no-store')

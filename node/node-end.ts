@@ -7,10 +7,9 @@ import { removeNodeEntry, writeNodeEntry } from './config/nodes.ts';
 import type { Core } from './core.ts';
 import type { GatewayPart } from './gateway-part.ts';
 import { writeObserverNote } from './observer-note.ts';
+import { withoutEcho } from './signals.ts';
 import type { WorkerPart } from './worker-part.ts';
 
-/** One Ctrl-C reaches a node and its launcher, which passes it on: that is one signal, not two. */
-const SAME_SIGNAL_MS = 200;
 const LAUNCHER_LOOK_MS = 500;
 const IDLE_MS = 60_000;
 const IDLE_LOOK_MS = 1_000;
@@ -31,7 +30,6 @@ export class NodeEnd {
   readonly #hurry = new AbortController();
   readonly #watching = new AbortController();
   #entry: string | undefined;
-  #signalledAt = Number.NEGATIVE_INFINITY;
   #ending = false;
 
   constructor(core: Core, parts: Parts) {
@@ -102,7 +100,10 @@ export class NodeEnd {
   /** Resolves with the exit code. */
   wait(): Promise<number> {
     return new Promise((resolve) => {
-      const end = (): void => void this.#onSignal().then((code) => code !== undefined && resolve(code));
+      const end = withoutEcho(
+        this.#core.clock,
+        () => void this.#onSignal().then((code) => code !== undefined && resolve(code)),
+      );
       process.on('SIGTERM', end);
       process.on('SIGINT', end);
       process.on('SIGHUP', () => void this.#restart());
@@ -113,9 +114,6 @@ export class NodeEnd {
 
   /** @returns the exit code from the first signal, undefined from the later ones. */
   async #onSignal(): Promise<number | undefined> {
-    const now = this.#core.clock.monotonic();
-    if (now - this.#signalledAt < SAME_SIGNAL_MS) return undefined;
-    this.#signalledAt = now;
     if (this.#ending) {
       this.#hurry.abort();
       return undefined;

@@ -113,7 +113,7 @@ export class WorkerPart {
   async #evict(maxBytes: number): Promise<void> {
     if (!this.#isCache) return;
     try {
-      await this.#core.blobs.evict(maxBytes, this.#workshop.inUse());
+      await this.#core.blobs.evict(maxBytes, this.#workshop.inUse);
     } catch (error) {
       this.#core.out.debug({ err: error }, 'the cache could not be bounded; the next look tries again');
     }

@@ -317,6 +317,7 @@ async function main(): Promise<void> {
     process.stdout.write(`\n${merged} of ${chosen.length} reports came back, exit ${code}, ${seconds} s in all\n`);
     if (code !== 0 || merged !== chosen.length) process.exitCode = 1;
     if (values.keep) await keep(demo, gateway);
+    else say('all that it made is removed again; npm run demo -- --keep leaves it');
   } finally {
     if (!values.keep) demo.stop();
   }

@@ -31,7 +31,7 @@ export function eventRoutes(app: App, context: Context): void {
       if (last !== undefined) await mesh.readBarrier();
       const sse = new SseStream(context.clock);
       feedEvents(context, sse, { project: callerIn(request).key.project, jobId: null }, last);
-      return sendSse(reply, sse);
+      return sendSse(context, request, reply, sse);
     },
   );
   app.get(
@@ -71,7 +71,7 @@ export function eventRoutes(app: App, context: Context): void {
       }
       const sse = new SseStream(context.clock);
       feedEvents(context, sse, { project, jobId: found.job.jobId }, placeOf(request));
-      return sendSse(reply, sse);
+      return sendSse(context, request, reply, sse);
     },
   );
 }

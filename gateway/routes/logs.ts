@@ -77,7 +77,7 @@ function follow(context: Context, request: Request, reply: Reply, found: FoundJo
   const from = placeOf(context.jobs.task(jobId, n), request.headers['last-event-id'], name, wanted.attempt ?? 'latest');
   const stream = new SseStream(context.clock);
   void followLog(context, stream, { jobId, task: n, stream: name }, from);
-  return sendSse(reply, stream);
+  return sendSse(context, request, reply, stream);
 }
 
 function placeOf(task: TaskRow | undefined, lastId: unknown, stream: StreamName, attempt: string): LogPlace {

@@ -23,7 +23,7 @@ import { isSha256, type Sha256 } from '../../protocol/ids.ts';
 import type { Clock } from '../../protocol/time.ts';
 import { chunkMaxBytes } from '../../protocol/wire/blob.ts';
 import { DiskReserve, diskError, FolderSync, ifThere, onDisk, systemCode } from './disk.ts';
-import type { BlobStat, BlobStore, Faults } from './port.ts';
+import type { BlobStat, BlobStore, Faults, Kept } from './port.ts';
 import { hashFile, pour } from './pour.ts';
 import { openRegular, unreadable } from './regular.ts';
 import { mismatch, Uploads } from './uploads.ts';
@@ -230,10 +230,7 @@ export class FileBlobStore implements BlobStore {
     return true;
   }
 
-  async evict(
-    maxBytes: number,
-    keep: ReadonlySet<Sha256>,
-  ): Promise<{ readonly count: number; readonly bytes: number }> {
+  async evict(maxBytes: number, keep: Kept): Promise<{ readonly count: number; readonly bytes: number }> {
     const found: (BlobStat & { readonly usedAt: number })[] = [];
     for await (const blob of this.list()) found.push(blob);
     found.sort((a, b) => a.usedAt - b.usedAt);

@@ -8,7 +8,7 @@ import type { Clock } from '../../protocol/time.ts';
 import { chunkMaxBytes } from '../../protocol/wire/blob.ts';
 import { systemCode } from './disk.ts';
 import { judgeRange, notHere } from './files.ts';
-import type { BlobStat, BlobStore } from './port.ts';
+import type { BlobStat, BlobStore, Kept } from './port.ts';
 import { abortable } from './pour.ts';
 import { mismatch } from './uploads.ts';
 
@@ -134,10 +134,7 @@ export class MemoryBlobStore implements BlobStore {
     return this.#blobs.delete(sha256);
   }
 
-  async evict(
-    maxBytes: number,
-    keep: ReadonlySet<Sha256>,
-  ): Promise<{ readonly count: number; readonly bytes: number }> {
+  async evict(maxBytes: number, keep: Kept): Promise<{ readonly count: number; readonly bytes: number }> {
     const gone = { count: 0, bytes: 0 };
     let over = (await this.usage()).bytes - maxBytes;
     for (const [sha256, held] of [...this.#blobs].sort(([, a], [, b]) => a.usedAt - b.usedAt)) {

@@ -12,6 +12,9 @@ export interface Faults {
   reach(point: string): void | Promise<void>;
 }
 
+/** Asked of each at the moment that it would go. */
+export type Kept = Pick<ReadonlySet<Sha256>, 'has'>;
+
 export interface BlobStore {
   start(): Promise<void>;
   /** Undefined where it is not here whole. Counts as use: the sweep spares what was seen within its age. */
@@ -63,6 +66,6 @@ export interface BlobStore {
   /** Drops uploads that nobody went on with since that wall time. @returns how many went */
   expireUploads(unusedSince: number): Promise<number>;
   /** Removes what was used longest ago, until at most `maxBytes` are left or only what `keep` names is. */
-  evict(maxBytes: number, keep: ReadonlySet<Sha256>): Promise<{ readonly count: number; readonly bytes: number }>;
+  evict(maxBytes: number, keep: Kept): Promise<{ readonly count: number; readonly bytes: number }>;
   usage(): Promise<{ readonly count: number; readonly bytes: number }>;
 }

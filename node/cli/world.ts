@@ -3,6 +3,7 @@ import type { Random } from '../../protocol/random.ts';
 import type { Clock } from '../../protocol/time.ts';
 import { realClock, realRandom } from '../clock.ts';
 import { type Surroundings, surroundings } from '../config/folders.ts';
+import { withoutEcho } from '../signals.ts';
 import { descriptorSink, isOneTarget, type Sink } from './output/sink.ts';
 
 export type SignalName = 'SIGINT' | 'SIGTERM' | 'SIGHUP';
@@ -20,20 +21,8 @@ export interface World {
   onSignal(names: readonly SignalName[], f: (name: SignalName) => void): () => void;
 }
 
-/** One Ctrl-C reaches this process and its launcher, which passes it on: that is one signal, not two. */
-const SAME_SIGNAL_MS = 200;
-
-function onceEach(f: () => void): () => void {
-  let countedAt = Number.NEGATIVE_INFINITY;
-  return () => {
-    const now = performance.now();
-    if (now - countedAt < SAME_SIGNAL_MS) return;
-    countedAt = now;
-    f();
-  };
-}
-
 export function realWorld(): World {
+  const clock = realClock();
   return {
     surroundings: surroundings(),
     stdout: descriptorSink(1),
@@ -42,10 +31,10 @@ export function realWorld(): World {
     get stdin() {
       return process.stdin;
     },
-    clock: realClock(),
+    clock,
     random: realRandom(),
     onSignal(names, f) {
-      const handlers = names.map((name) => [name, onceEach(() => f(name))] as const);
+      const handlers = names.map((name) => [name, withoutEcho(clock, () => f(name))] as const);
       for (const [name, handler] of handlers) process.on(name, handler);
       return () => {
         for (const [name, handler] of handlers) process.off(name, handler);

@@ -6,6 +6,7 @@ import { attemptFolder, FOLDER_MODE } from './attempt-folder.ts';
 
 const ENTRIES_MAX = 32;
 const FILE_MAX_BYTES = 64 * 1024;
+const OWNER = 0o600;
 
 export class SpareFolders {
   readonly #folder: string;
@@ -81,10 +82,15 @@ function isCleared(folder: string, room: { entries: number }): boolean {
   return true;
 }
 
-/** Empty files of the streams stay: making them costs more than finding them. Others may be blobs by another name. */
+/** Empty files of the streams stay as they were made: making them costs more than finding them. */
 function clear(path: string, name: string): void {
-  const stays = (name === 'stdout' || name === 'stderr') && lstatSync(path).size === 0;
-  if (!stays) unlinkSync(path);
+  if (!(name === 'stdout' || name === 'stderr') || !isFresh(path)) unlinkSync(path);
+}
+
+/** A script may have made its stream unwritable, and what has another name may be a blob or still be written to. */
+function isFresh(path: string): boolean {
+  const { size, nlink, mode } = lstatSync(path);
+  return size === 0 && nlink === 1 && (mode & OWNER) === OWNER;
 }
 
 function isAsMade(folder: string): boolean {

@@ -99,9 +99,10 @@ export class Leader {
 
   /** A heartbeat came, by gossip or by stream. */
   onHeartbeat(heartbeat: Heartbeat): void {
-    const before = this.roster.heartbeat(heartbeat.peerId as PeerId)?.claim.sequence;
+    const before = this.roster.heartbeat(heartbeat.peerId as PeerId)?.claim;
     this.roster.heard(heartbeat);
-    if (heartbeat.claim.sequence !== before) this.#granting.wake();
+    const { incarnation, sequence } = heartbeat.claim;
+    if (incarnation !== before?.incarnation || sequence !== before.sequence) this.#granting.wake();
   }
 
   #onStatus(status: LogStatus): void {

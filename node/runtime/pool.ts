@@ -14,7 +14,7 @@ export class RunnerPool {
   #wanted = 1;
   #closed: Error | undefined;
 
-  /** `onProblem` hears of a start that failed while nobody waited for it. */
+  /** `onProblem` hears of a start that failed. */
   constructor(start: () => Promise<RunnerLink>, onProblem: (error: unknown) => void) {
     this.#start = start;
     this.#onProblem = onProblem;
@@ -85,11 +85,7 @@ export class RunnerPool {
     if (this.#closed !== undefined) return;
     const short = Math.max(this.#waiting.length - this.#starting.size, this.#wanted - this.#total);
     for (let i = 0; i < short; i++) {
-      this.#startOne().catch((error: unknown) => {
-        const waiter = this.#waiting.shift();
-        if (waiter === undefined) this.#onProblem(error);
-        else waiter.reject(error);
-      });
+      this.#startOne().catch(this.#onProblem);
     }
   }
 
@@ -101,6 +97,8 @@ export class RunnerPool {
       },
       (error: unknown) => {
         this.#starting.delete(starting);
+        // Whoever asked for this start: a waiter may have counted on it.
+        this.#waiting.shift()?.reject(error);
         throw error;
       },
     );

@@ -155,7 +155,8 @@ function locate(name: string, path: string, cwd: string): { readonly path: strin
       accessSync(candidate, constants.X_OK);
       if (statSync(candidate).isFile()) return { path: candidate };
     } catch (error) {
-      if (error instanceof Error && 'code' in error && error.code === 'EACCES') code = 'EACCES';
+      const met = error instanceof Error && 'code' in error ? error.code : '';
+      if (met === 'EACCES' || met === 'ENAMETOOLONG') code = met;
     }
   }
   return { code };

@@ -76,7 +76,7 @@ export class ProcessRuntime implements Runtime {
     const delays = { ...DELAYS, ...options.delays };
     this.#pool = new RunnerPool(
       async () => this.#listen(await RunnerLink.start(parts.clock, home, delays)),
-      (error) => parts.log.warn({ err: error }, 'a runner could not be started ahead'),
+      (error) => parts.log.warn({ err: error }, 'a runner could not be started'),
     );
   }
 

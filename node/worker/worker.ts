@@ -161,8 +161,6 @@ export class Worker {
     while (!this.#stopped.signal.aborted) {
       const own = members.current().members.find((member) => member.peerId === transport.self)?.incarnation ?? 0;
       const incarnation = Math.max(memory.incarnation(), own) + 1;
-      await memory.raise(incarnation);
-      faults.reach('worker.raised');
       const settled = await this.#proposeAdoption(incarnation, fences).catch((error: unknown) => error);
       if (isSettled(settled) && settled.kind === 'committed') {
         faults.reach('worker.adopted');
@@ -179,6 +177,8 @@ export class Worker {
   }
 
   async #proposeAdoption(incarnation: number, fences: readonly Fence[]): Promise<Settled | undefined> {
+    await this.#parts.memory.raise(incarnation);
+    this.#parts.faults.reach('worker.raised');
     const body = adoptCodec.encode({ incarnation, fences: [...fences] });
     const options = { timeoutMs: CALL_TIMEOUT_MS, signal: this.#stopped.signal };
     return settledCodec.decode(await this.#parts.gateways.call('work', workMethods.adopt, body, options))[0];

@@ -14,7 +14,7 @@ import { decodeGrants, encodeGrants, type PushedGrant } from '../../protocol/wir
 import { onDisk } from '../blob/disk.ts';
 import type { BlobStore } from '../blob/port.ts';
 import { type attemptFolder, removeAttemptFolder } from '../files/attempt-folder.ts';
-import { collectOutputs } from '../files/collect.ts';
+import { type Collected, collectOutputs } from '../files/collect.ts';
 import { SpareFolders } from '../files/spare-folders.ts';
 import { stageAttempt } from '../files/stage.ts';
 import type { Log } from '../log.ts';
@@ -65,6 +65,7 @@ export class FileWorkshop implements Workshop {
   readonly #named = new WeakMap<Result, readonly Sha256[]>();
   /** Blobs of attempts that are not settled yet: inputs to place, outputs to deliver. */
   readonly #inUse = new Map<Fence, ReadonlySet<Sha256>>();
+  #gathering = 0;
 
   constructor(parts: WorkshopParts, options: WorkshopOptions) {
     this.#parts = parts;
@@ -107,6 +108,7 @@ export class FileWorkshop implements Workshop {
   async #whole(grant: PushedGrant, signal: AbortSignal): Promise<PushedGrant> {
     if (grant.spec.rest === undefined) return grant;
     const sha256 = grant.spec.rest.sha256 as Sha256;
+    this.#use(grant.fence, [sha256]);
     await this.#parts.carrier.fetch([sha256], signal);
     const chunks: Uint8Array[] = [];
     for await (const chunk of await this.#parts.store.read(sha256, {
@@ -128,11 +130,12 @@ export class FileWorkshop implements Workshop {
     );
   }
 
-  async #inputs({ spec, entry }: PushedGrant, signal: AbortSignal): Promise<InputFile[]> {
+  async #inputs({ fence, spec, entry }: PushedGrant, signal: AbortSignal): Promise<InputFile[]> {
     const inputs = [...(spec.inputs ?? []), ...(entry?.inputs ?? [])];
     for (const list of [spec.inputsManifest, entry?.inputsManifest]) {
       if (list === undefined) continue;
       const sha256 = list.sha256 as Sha256;
+      this.#use(fence, [sha256]);
       await this.#parts.carrier.fetch([sha256], signal);
       const manifest = inputManifest();
       for await (const chunk of await this.#parts.store.read(sha256)) {
@@ -190,8 +193,7 @@ export class FileWorkshop implements Workshop {
 
   async collect(grant: PushedGrant, ended: AttemptEnded): Promise<Result> {
     const { umask } = grant.spec;
-    const collected = collectOutputs(this.#parts, this.folderOf(grant.fence), umask === undefined ? {} : { umask });
-    const { stdout, stderr, outputs, blobs, notes } = await collected;
+    const { stdout, stderr, outputs, blobs, notes } = await this.#gather(grant.fence, umask);
     for (const note of notes) this.#parts.out.info({ fence: grant.fence }, note);
     const { exit, reason, detail, startedAt, endedAt } = ended;
     if (reason === 'killed' || reason === 'runner-died')
@@ -201,8 +203,18 @@ export class FileWorkshop implements Workshop {
     const said = cutDetail([detail, full, ...notes].filter((sentence) => sentence !== null).join('; '));
     const result = { exit, reason, detail: said === '' ? null : said, startedAt, endedAt, stdout, stderr, outputs };
     this.#named.set(result, blobs);
-    this.#use(grant.fence, blobs);
     return result;
+  }
+
+  async #gather(fence: Fence, umask: number | undefined): Promise<Collected> {
+    this.#gathering++;
+    try {
+      const collected = await collectOutputs(this.#parts, this.folderOf(fence), umask === undefined ? {} : { umask });
+      this.#use(fence, collected.blobs);
+      return collected;
+    } finally {
+      this.#gathering--;
+    }
   }
 
   async publish(result: Result, signal: AbortSignal): Promise<void> {
@@ -214,10 +226,10 @@ export class FileWorkshop implements Workshop {
     this.#inUse.set(fence, new Set([...(this.#inUse.get(fence) ?? []), ...blobs]));
   }
 
-  /** What must not be evicted from the cache. */
-  inUse(): ReadonlySet<Sha256> {
-    return new Set([...this.#inUse.values()].flatMap((blobs) => [...blobs]));
-  }
+  /** What must not be evicted from the cache, asked at the moment. While results are gathered nobody can say which: all. */
+  readonly inUse = {
+    has: (sha256: Sha256): boolean => this.#gathering > 0 || this.#inUse.values().some((blobs) => blobs.has(sha256)),
+  };
 
   async discard(fence: Fence): Promise<void> {
     this.#inUse.delete(fence);

@@ -33,6 +33,7 @@ async function follow(call: Call, client: Mesh['client'], job: string | undefine
   const quit = new AbortController();
   const off = call.world.onSignal(['SIGINT', 'SIGTERM', 'SIGHUP'], () => quit.abort());
   let shown = 0;
+  await call.screen.say('showing what happens from now on; Ctrl-C ends that');
   try {
     for await (const event of client.events(job, quit.signal)) {
       const { at, type, sentence } = event;

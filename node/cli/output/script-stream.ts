@@ -35,12 +35,8 @@ export class ScriptStream {
     this.#tail = new Uint8Array(0);
     if (this.#continuation.passedBytes === 0) return;
     if (this.#showsAll()) return this.#announce(attempt);
-    if (this.#sink.isFile) {
-      this.#sink.cutBack(0);
-      this.#continuation.forget();
-    } else {
-      this.#continuation.startOver();
-    }
+    if (this.#sink.isFile && this.#sink.cutBack()) this.#continuation.forget();
+    else this.#continuation.startOver();
   }
 
   /** Fails with ReaderGone where stdout is closed. */

@@ -14,8 +14,8 @@ export interface Sink {
   readonly columns: number | undefined;
   /** Resolves once the bytes are with the system. Fails with ReaderGone. */
   write(bytes: Uint8Array | string): Promise<void>;
-  /** Cuts a regular file back to where this sink began, or to what it held `keep` bytes after that. */
-  cutBack(keep: number): void;
+  /** Cuts a regular file back to where this sink began. @returns false where others have written to it since. */
+  cutBack(): boolean;
 }
 
 const COLUMNS = 80;
@@ -43,19 +43,28 @@ export function descriptorSink(fd: 1 | 2): Sink {
       const buffer = typeof bytes === 'string' ? Buffer.from(bytes) : bytes;
       const next = last.then(async () => {
         await writeAll(fd, buffer, position);
+        if (isFile) written.set(fileOf(stats), writtenTo(stats) + buffer.length);
         if (position !== null) position += buffer.length;
       });
       // The next write must not fail for this one; whoever awaits this one hears of it.
       last = next.catch(() => undefined);
       return next;
     },
-    cutBack(keep) {
-      ftruncateSync(fd, begin + keep);
+    cutBack() {
+      if (stats === undefined || safeStat(fd)?.size !== begin + writtenTo(stats)) return false;
+      ftruncateSync(fd, begin);
+      written.set(fileOf(stats), 0);
       // Node has no lseek, and the descriptor's place is shared with the shell that goes on writing after us.
-      if (!appends && !seek(fd, begin + keep)) position = begin + keep;
+      if (!appends && !seek(fd, begin)) position = begin;
+      return true;
     },
   };
 }
+
+/** What this process wrote to each file: with `2>&1` both sinks are one. */
+const written = new Map<string, number>();
+const fileOf = ({ dev, ino }: Stats): string => `${dev}:${ino}`;
+const writtenTo = (stats: Stats): number => written.get(fileOf(stats)) ?? 0;
 
 function safeStat(fd: number): Stats | undefined {
   try {

@@ -23,8 +23,15 @@ export interface Download {
   readonly sha256: string;
 }
 
-/** Fails with `digest-mismatch`, `transfer-failed`, `disk-full`, `file-unreadable`. */
-export async function download({ path, sizeBytes, mode, sha256 }: Download, openFrom: OpenFrom): Promise<void> {
+/**
+ * @param settle names the place in the same folder at the last moment: much may have happened there while the bytes came.
+ * @returns that place. Fails with `digest-mismatch`, `transfer-failed`, `disk-full`, `file-unreadable`.
+ */
+export async function download(
+  { path, sizeBytes, mode, sha256 }: Download,
+  openFrom: OpenFrom,
+  settle: () => Promise<string> = async () => path,
+): Promise<string> {
   // By place and process: one run may bring the same bytes twice, and two at once to the same place.
   const stem = `.skein-${createHash('sha256').update(`${sha256} ${path}`).digest('hex').slice(0, 24)}-`;
   const part = join(dirname(path), `${stem}${process.pid}.part`);
@@ -40,7 +47,9 @@ export async function download({ path, sizeBytes, mode, sha256 }: Download, open
       });
     }
     await chmod(part, mode);
-    await rename(part, path);
+    const target = await settle();
+    await rename(part, target);
+    return target;
   } catch (error) {
     throw writing(path, error);
   }

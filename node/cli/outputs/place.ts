@@ -74,7 +74,7 @@ export class Placer {
       await rm(part, { force: true });
       return { path, bytes: sizeBytes, kind: 'same', note: undefined };
     }
-    const target = verdict === 'aside' ? this.#aside(path) : path;
+    const target = verdict === 'aside' ? await this.#asideOf(path, sha256) : path;
     await rename(part, target);
     await this.#options.record.note(target, sha256);
     return this.#placed(path, target, sizeBytes);
@@ -108,7 +108,7 @@ export class Placer {
   async #placeFile(file: Incoming, place: string, openFrom: OpenFrom): Promise<Placed> {
     const sha256 = file.sha256 ?? '';
     // A link of the user's own to a file: that file is what a local run would have written.
-    const path = (await isOwnLink(place)) ? await realpath(place) : place;
+    const path = (await this.#isUsersLink(place)) ? await realpath(place) : place;
     const bytes = file.bytes ?? 0;
     const verdict = await this.#decide(path, sha256, place);
     if (verdict === 'same') {
@@ -116,8 +116,9 @@ export class Placer {
       await this.#options.record.note(path, sha256);
       return { path, bytes, kind: 'same', note: undefined };
     }
-    const target = verdict === 'aside' ? this.#aside(path) : path;
-    await download({ path: target, sizeBytes: bytes, mode: file.mode ?? 0o644, sha256 }, openFrom);
+    const target = await download({ path, sizeBytes: bytes, mode: file.mode ?? 0o644, sha256 }, openFrom, async () =>
+      (await this.#decide(path, sha256, place)) === 'aside' ? this.#asideOf(path, sha256) : path,
+    );
     await this.#options.record.note(target, sha256);
     return this.#placed(path, target, bytes);
   }
@@ -126,7 +127,7 @@ export class Placer {
     const mark = linkMark(file.target ?? '');
     const verdict = await this.#decide(path, mark);
     if (verdict === 'same') return { path, bytes: 0, kind: 'same', note: undefined };
-    const target = verdict === 'aside' ? this.#aside(path) : path;
+    const target = verdict === 'aside' ? await this.#asideOf(path, mark) : path;
     try {
       await makeFolder(dirname(target));
       await rm(target, { force: true });
@@ -150,7 +151,22 @@ export class Placer {
     return [uploaded(named), uploaded(path), await record.lookUp(path)].includes(sha256);
   }
 
-  #aside = (path: string): string => `${path}.${this.#options.jobId}`;
+  /** A name beside `path`, numbered where the job's own holds what somebody has changed since. */
+  async #asideOf(path: string, incoming: string): Promise<string> {
+    const own = `${path}.${this.#options.jobId}`;
+    let name = own;
+    for (let n = 2; (await this.#decide(name, incoming)) === 'aside'; n++) name = `${own}.${n}`;
+    return name;
+  }
+
+  /** One to a file that no earlier result brought: there a local run would have written. */
+  async #isUsersLink(path: string): Promise<boolean> {
+    const stats = await lstat(path).catch(() => undefined);
+    if (stats?.isSymbolicLink() !== true) return false;
+    if ((await this.#options.record.lookUp(path)) === linkMark(await readlink(path))) return false;
+    const shown = await realpath(path).catch(() => undefined);
+    return shown !== undefined && (await lstat(shown)).isFile();
+  }
 
   #placed(path: string, target: string, bytes: number): Placed {
     if (target === path) return { path, bytes, kind: 'written', note: undefined };
@@ -164,13 +180,6 @@ const refused = (path: string, why: string): Placed => ({
   kind: 'refused',
   note: `${path} stays on the mesh: ${why}`,
 });
-
-async function isOwnLink(path: string): Promise<boolean> {
-  const stats = await lstat(path).catch(() => undefined);
-  if (stats?.isSymbolicLink() !== true) return false;
-  const shown = await realpath(path).catch(() => undefined);
-  return shown !== undefined && (await lstat(shown)).isFile();
-}
 
 async function presentAt(path: string): Promise<Present> {
   const stats = await lstat(path).catch((error: NodeJS.ErrnoException) => {

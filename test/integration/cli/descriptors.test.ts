@@ -29,7 +29,7 @@ const SINK = `
 import { descriptorSink } from ${module('output/sink.ts')};
 const sink = descriptorSink(1);
 await sink.write('attempt one, broken');
-if (sink.isFile) sink.cutBack(0);
+if (sink.isFile) sink.cutBack();
 await sink.write('two\\n');
 `;
 
@@ -44,6 +44,13 @@ test('a file that is appended to keeps what was there', () => {
   folder.write({ out: 'old\n' });
   shell(folder, '{ $JS; echo after; } >> out', SINK);
   assert.is(readFileSync(folder.at('out'), 'utf8'), 'old\ntwo\nafter\n');
+});
+
+test('a file that others append to as well loses nothing of theirs', () => {
+  using folder = testFolder();
+  const program = SINK.replace('if (sink', "(await import('node:fs')).appendFileSync('out', 'theirs');\nif (sink");
+  shell(folder, '$JS >> out', program);
+  assert.is(readFileSync(folder.at('out'), 'utf8'), 'attempt one, brokentheirstwo\n');
 });
 
 test('without perl the file is right, too', () => {

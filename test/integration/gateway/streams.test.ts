@@ -45,6 +45,22 @@ test('a log is read whole or in part, while it grows and when it has ended', asy
   assert.is((await door.ask(logs(jobId, '?attempt=x'))).status, 400);
 });
 
+test('a stream ends with its key', async ({ door }) => {
+  const jobId = await door.submit();
+  door.mesh.grant(jobId, 1);
+  door.mesh.addKey('short', 'short', 'read');
+  const headers = { authorization: 'Bearer short' };
+  const readers = [await door.stream('/v1/events', headers), await door.stream(logs(jobId), headers)];
+  const other = await door.stream('/v1/events');
+  assert.is((await door.ask('/v1/keys/short', { method: 'DELETE' })).status, 200);
+  for (const reader of readers) {
+    const last = (await reader.whole()).at(-1);
+    assert.equal([last?.event, last?.data.type], ['error', '/problems/unauthenticated']);
+  }
+  assert.not.ok(other.ended);
+  other.close();
+});
+
 test('a log is followed from before its start to its end', async ({ door }) => {
   const jobId = await door.submit();
   const reader = await door.stream(logs(jobId));

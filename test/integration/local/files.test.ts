@@ -31,8 +31,10 @@ test('a result replaces an earlier result, but not one that was edited since', a
 });
 
 test('an input that was edited while the script ran is not replaced', async () => {
-  const folder = local.place({ 's.sh': 'sleep 1; echo more >> in', in: 'as sent\n' });
-  const ran = await local.shell('skein run s.sh in & sleep 0.9; echo edited > in; wait', folder);
+  const until = (name: string): string => `until test -e "$HERE/${name}"; do sleep 0.02; done`;
+  const folder = local.place({ 's.sh': `touch "$HERE/began"; ${until('edited')}; echo more >> in`, in: 'as sent\n' });
+  const edit = `${until('began')}; echo edited > in; touch edited`;
+  const ran = await local.shell(`export HERE=$PWD; skein run -e HERE s.sh in & ${edit}; wait`, folder);
   const [aside = ''] = readdirSync(folder).filter((name) => name.startsWith('in.j-'));
   assert.is(readFileSync(join(folder, 'in'), 'utf8'), 'edited\n', ran.err);
   assert.ok(existsSync(join(folder, aside)), ran.err);

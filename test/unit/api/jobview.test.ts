@@ -55,6 +55,9 @@ test('the exit of a script is its own, and 128+n where a signal ended it', () =>
     [{ code: 7, signal: null }, 7, null],
     [{ code: null, signal: 'SIGKILL' }, 137, 'SIGKILL'],
     [{ code: null, signal: 'SIGTERM' }, 143, 'SIGTERM'],
+    [{ code: null, signal: 'SIGABRT' }, 134, 'SIGABRT'],
+    // A real-time signal.
+    [{ code: null, signal: 'SIG34' }, 162, 'SIG34'],
   ] as const) {
     const { mesh, jobId } = submitted();
     mesh.finish(jobId, 1, mesh.grant(jobId, 1), { exit });

@@ -39,8 +39,9 @@ class MemorySink implements Sink {
     if (this.closed) throw new ReaderGone('EPIPE');
     this.text += typeof bytes === 'string' ? bytes : Buffer.from(bytes).toString();
   }
-  cutBack(keep: number): void {
-    this.text = this.text.slice(0, keep);
+  cutBack(): boolean {
+    this.text = '';
+    return true;
   }
 }
 

@@ -98,6 +98,30 @@ test('a new result replaces the last one, and a file that was edited since is ke
   assert.is(readFileSync(folder.at('out/deep/r.csv'), 'utf8'), 'three');
 });
 
+test('what was changed since, also while the bytes came or beside the place, stays', async () => {
+  using folder = testFolder();
+  const to = placer(folder);
+  const slow = await to.place(file('r', 'new'), folder.at('out'), async () => {
+    writeFileSync(folder.at('out/r'), 'typed meanwhile');
+    return from('new');
+  });
+  assert.equal([slow.kind, readFileSync(folder.at('out/r'), 'utf8')], ['aside', 'typed meanwhile']);
+  writeFileSync(folder.at('out/r.j-aaaa'), 'edited too');
+  const again = await put(to, folder, 'r', 'newer');
+  assert.equal([again.path, readFileSync(again.path, 'utf8')], [folder.at('out/r.j-aaaa.2'), 'newer']);
+  assert.is(readFileSync(folder.at('out/r.j-aaaa'), 'utf8'), 'edited too');
+});
+
+test('a link that a result brought is replaced, never written through', async () => {
+  using folder = testFolder();
+  folder.write({ 'out/run-1.csv': 'one' });
+  const to = placer(folder);
+  await to.place(link('latest.csv', 'run-1.csv'), folder.at('out'), () => Promise.reject(new Error('no bytes')));
+  assert.is((await put(to, folder, 'latest.csv', 'two')).kind, 'written');
+  assert.is(readFileSync(folder.at('out/run-1.csv'), 'utf8'), 'one');
+  assert.not.ok(lstatSync(folder.at('out/latest.csv')).isSymbolicLink());
+});
+
 test('an uploaded file may be replaced by what the script made of it, a stranger may not', async () => {
   using folder = testFolder();
   folder.write({ 'out/data': 'before', 'out/mine': 'mine' });

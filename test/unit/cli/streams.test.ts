@@ -25,8 +25,9 @@ class FakeSink implements Sink {
     this.text += typeof bytes === 'string' ? bytes : Buffer.from(bytes).toString('latin1');
   }
 
-  cutBack(keep: number): void {
-    this.text = this.text.slice(0, keep);
+  cutBack(): boolean {
+    this.text = '';
+    return true;
   }
 }
 

@@ -175,6 +175,18 @@ test('the witness says what it was last told', () =>
     await found?.close();
   }));
 
+test('what was raised while a change is being kept stays raised', () =>
+  withWitness(async (path) => {
+    const witness = await Witness.create(path, testimony(1));
+    const keeping = witness.keep({ sealed: true });
+    witness.raise(99, 1);
+    await keeping;
+    await witness.close();
+    const found = await Witness.open(path);
+    assert.equal([found?.current.sealed, found?.current.lastIndex], [true, 99]);
+    await found?.close();
+  }));
+
 test('a torn write of either slot costs the witness no term and no vote', () =>
   withWitness(async (path) => {
     for (const slot of [0, 1]) {

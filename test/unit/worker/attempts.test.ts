@@ -5,6 +5,7 @@ import { silentLog } from '../../../node/log.ts';
 import type { AttemptEnded, AttemptSpec, RunningAttempt } from '../../../node/runtime/port.ts';
 import { type AttemptReport, Attempts } from '../../../node/worker/attempts.ts';
 import { SkeinError } from '../../../protocol/errors.ts';
+import { finishedCodec } from '../../../protocol/wire/work.ts';
 import { pushed } from '../../support/grants.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 import { resultOf, specOf } from '../../support/state.ts';
@@ -105,6 +106,21 @@ test('an attempt of the runtime noop ends at once, with exit code 0', async () =
   const { attempts } = setUp();
   const report = await attempts.run({ ...grant, spec: specOf({ runtime: 'noop' }) }, noticed);
   assert.is(report.kind === 'finished' && report.result.exit.code, 0);
+});
+
+test('a reason that is too long for a report is cut', async () => {
+  const { fake, attempts } = setUp();
+  fake.prepare = async () => {
+    throw new SkeinError('not-found', 'y'.repeat(10_000));
+  };
+  const report = await attempts.run(grant, noticed);
+  assert.is(report.kind, 'finished');
+  if (report.kind !== 'finished') return;
+  const { jobId, task, incarnation } = grant;
+  const [told] = finishedCodec.decode(
+    finishedCodec.encode([{ fence, jobId, task, incarnation, result: report.result }]),
+  );
+  assert.match(told?.result.detail ?? '', /^y{1000}/);
 });
 
 test('an input that is nowhere fails the attempt, and says so', async () => {
