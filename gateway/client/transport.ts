@@ -2,7 +2,6 @@
 // followed by the next; the key goes to none whose certificate is not the pinned one. Built on node:http alone, because
 // the command line loads this before its first word.
 import http, { type ClientRequest, type IncomingMessage, type RequestOptions } from 'node:http';
-import { Readable } from 'node:stream';
 import { errorOf } from '../../protocol/api/problem.ts';
 import { SkeinError } from '../../protocol/errors.ts';
 import type { Clock } from '../../protocol/time.ts';
@@ -182,13 +181,20 @@ class Exchange {
       this.#request.end(body);
       return;
     }
-    const source = Readable.from(body.source, { objectMode: false });
     this.#request.setTimeout(STALLED_MS, () => this.#request.destroy(new Error('the line fell silent')));
-    source.once('error', (error) => this.#request.destroy(error));
-    // An answer before the body is whole ends the sending: the gateway has seen enough.
-    this.#request.once('response', () => source.destroy());
-    this.#request.once('error', () => source.destroy());
-    source.pipe(this.#request);
+    this.#pour(body.source).catch((error: unknown) => this.#request.destroy(error as Error));
+  }
+
+  /** One chunk after the other: the source may use its buffer again once asked for the next. */
+  async #pour(source: AsyncIterable<Uint8Array>): Promise<void> {
+    const request = this.#request;
+    const closed = new Promise<void>((resolve) => request.once('close', resolve));
+    for await (const chunk of source) {
+      await Promise.race([new Promise<void>((resolve) => request.write(chunk, () => resolve())), closed]);
+      // An answer before the body is whole ends the sending: the gateway has seen enough.
+      if (this.#answered || request.destroyed) return;
+    }
+    request.end();
   }
 }
 

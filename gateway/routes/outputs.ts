@@ -35,11 +35,14 @@ export function outputRoutes(app: App, context: Context): void {
       await fresh(context, request, reply);
       const { task, n, job } = await taskOf(context, request);
       const files = task === undefined ? [] : await publishedFiles(context, task);
+      const published = task && publishedAttempt(task);
       return {
         schema: 'skein.outputs/1' as const,
         jobId: job.jobId,
         task: n,
-        attempt: (task && publishedAttempt(task)?.n) ?? null,
+        attempt: published?.n ?? null,
+        stdoutBytes: published === undefined ? null : (published.stdout?.sizeBytes ?? 0),
+        stderrBytes: published === undefined ? null : (published.stderr?.sizeBytes ?? 0),
         items: files.toSorted(bytewise).map(entryOf),
         next: null,
       };

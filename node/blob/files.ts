@@ -1,28 +1,32 @@
 // The blobs of one node as files named by their hash. A blob is written under a temporary name and fsynced before it gets
 // its own, so what has a blob's name is whole. One process has the folder to itself (the data folder's lock).
+// Calls that look at or name a file are made at once: a thread for each would cost ten times what they do.
 import { createHash } from 'node:crypto';
-import { constants, renameSync, statSync } from 'node:fs';
 import {
-  chmod,
-  copyFile,
-  type FileHandle,
-  link,
-  mkdir,
-  open,
-  readdir,
-  rename,
-  rm,
-  stat,
-  utimes,
-  writeFile,
-} from 'node:fs/promises';
-import { join } from 'node:path';
+  chmodSync,
+  closeSync,
+  constants,
+  createReadStream,
+  fstatSync,
+  fsync,
+  futimesSync,
+  linkSync,
+  openSync,
+  read,
+  renameSync,
+  type Stats,
+  statSync,
+} from 'node:fs';
+import { chmod, copyFile, mkdir, open, readdir, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
 import { Readable } from 'node:stream';
+import { promisify } from 'node:util';
 import { SkeinError } from '../../protocol/errors.ts';
 import { isSha256, type Sha256 } from '../../protocol/ids.ts';
 import type { Clock } from '../../protocol/time.ts';
 import { chunkMaxBytes } from '../../protocol/wire/blob.ts';
 import { DiskReserve, diskError, FolderSync, ifThere, onDisk, systemCode } from './disk.ts';
+import { blobFile, blobsFolder } from './path.ts';
 import type { BlobStat, BlobStore, Faults, Kept } from './port.ts';
 import { hashFile, pour } from './pour.ts';
 import { openRegular, unreadable } from './regular.ts';
@@ -36,6 +40,9 @@ export interface FileBlobStoreDeps {
   readonly clock: Clock;
   readonly faults?: Faults;
 }
+
+const sync = promisify(fsync);
+const readInto = promisify(read);
 
 export interface FileBlobStoreOptions {
   /** Made where it is missing. Attempts' folders must be on the same disk for `adopt` to be free of copying. */
@@ -52,6 +59,7 @@ export interface FileBlobStoreOptions {
 export class FileBlobStore implements BlobStore {
   readonly #clock: Clock;
   readonly #faults: Faults | undefined;
+  readonly #folder: string;
   readonly #blobs: string;
   readonly #temporary: string;
   readonly #uploadFolder: string;
@@ -67,7 +75,8 @@ export class FileBlobStore implements BlobStore {
     this.#faults = deps.faults;
     this.#durable = options.durable;
     this.#folders = new FolderSync(options.durable);
-    this.#blobs = join(options.folder, 'blobs');
+    this.#folder = options.folder;
+    this.#blobs = blobsFolder(options.folder);
     this.#temporary = join(this.#blobs, 'tmp');
     this.#uploadFolder = join(this.#blobs, 'uploads');
     this.#reserve = new DiskReserve(this.#blobs, options.reserve, deps.clock);
@@ -76,7 +85,7 @@ export class FileBlobStore implements BlobStore {
         clock: deps.clock,
         reserve: this.#reserve,
         publish: (path, blob) => this.#publish(path, blob),
-        sync: (handle) => this.#fsync(handle),
+        sync: (handle) => this.#fsync(handle.fd),
       },
       this.#uploadFolder,
     );
@@ -92,10 +101,8 @@ export class FileBlobStore implements BlobStore {
   }
 
   async stat(sha256: Sha256): Promise<BlobStat | undefined> {
-    const found = await ifThere('looking for a blob', stat(this.#path(sha256)));
-    if (found === undefined) return undefined;
-    const touched = await this.#touch(sha256, found.mtimeMs);
-    if (!touched) return undefined;
+    const found = this.#lookAt(sha256);
+    if (found === undefined || !(await this.#touch(sha256, found.mtimeMs))) return undefined;
     // Seen is not yet durable: its folder's fsync may still be under way, or was cut off by a kill.
     await this.#folders.sync(this.#folderOf(sha256));
     return { sha256, sizeBytes: found.size };
@@ -116,8 +123,8 @@ export class FileBlobStore implements BlobStore {
         const sizeBytes = await pour(source, { handle, position: 0, hash, reserve: this.#reserve, maxBytes }, signal);
         const sha256 = hash.digest('hex') as Sha256;
         if (expect.sha256 !== undefined && sha256 !== expect.sha256) throw mismatch(expect.sha256);
-        await this.#setUsed(handle);
-        await this.#fsync(handle);
+        this.#setUsed(handle.fd);
+        await this.#fsync(handle.fd);
         return { sha256, sizeBytes };
       } finally {
         await handle.close();
@@ -126,38 +133,39 @@ export class FileBlobStore implements BlobStore {
   }
 
   async adopt(path: string, options: { readonly keepSource: boolean }): Promise<BlobStat> {
-    const handle = await openRegular(path);
+    const fd = openRegular(path);
     try {
       if (options.keepSource) return await this.#copyIn(path);
-      const blob = await this.#hashFinal(path, handle);
+      const blob = await this.#hashFinal(path, fd);
       const here = await this.stat(blob.sha256);
       if (here !== undefined) return here;
       // Another name of the file, out of our sight, would let it change after it was hashed.
-      const { nlink } = await onDisk('looking at a file', handle.stat());
-      const linked = nlink === 1 && (await this.#linkIn(path, handle, blob));
+      const { nlink } = fstatSync(fd);
+      const linked = nlink === 1 && (await this.#linkIn(path, fd, blob));
       return linked ? blob : await this.#copyIn(path);
     } finally {
-      await handle.close();
+      closeSync(fd);
     }
   }
 
   async read(sha256: Sha256, range?: { readonly offset: number; readonly sizeBytes: number }): Promise<Readable> {
-    const { handle, size } = await this.#open(sha256, range);
+    const { fd, size } = await this.#open(sha256, range);
     const offset = range?.offset ?? 0;
     const sizeBytes = range?.sizeBytes ?? size;
     if (sizeBytes === 0) {
-      await handle.close();
+      closeSync(fd);
       return Readable.from([]);
     }
-    return handle.createReadStream({ start: offset, end: offset + sizeBytes - 1, highWaterMark: chunkMaxBytes });
+    const bounds = { start: offset, end: offset + sizeBytes - 1, highWaterMark: chunkMaxBytes };
+    return createReadStream('', { fd, ...bounds });
   }
 
   async chunk(sha256: Sha256, offset: number, maxBytes: number): Promise<Uint8Array> {
-    const { handle, size } = await this.#open(sha256, { offset, sizeBytes: 0 });
+    const { fd, size } = await this.#open(sha256, { offset, sizeBytes: 0 });
     try {
-      return await readSpan(handle, offset, Math.min(maxBytes, chunkMaxBytes, size - offset));
+      return await readSpan(fd, offset, Math.min(maxBytes, chunkMaxBytes, size - offset));
     } finally {
-      await handle.close();
+      closeSync(fd);
     }
   }
 
@@ -169,7 +177,7 @@ export class FileBlobStore implements BlobStore {
     try {
       if (options.offset === undefined && options.sizeBytes === undefined) await this.#placeWhole(sha256, path);
       else await this.#placeSpan(sha256, path, options);
-      await onDisk('setting the mode of a file', chmod(path, options.mode));
+      chmodSync(path, options.mode);
     } catch (error) {
       if (systemCode(error) === 'EEXIST') throw new SkeinError('state-conflict', `there is something at ${path}`);
       throw diskError(`placing ${path}`, error);
@@ -252,11 +260,11 @@ export class FileBlobStore implements BlobStore {
   }
 
   #folderOf(sha256: Sha256): string {
-    return join(this.#blobs, sha256.slice(0, 2));
+    return dirname(this.#path(sha256));
   }
 
   #path(sha256: Sha256): string {
-    return join(this.#folderOf(sha256), sha256);
+    return blobFile(this.#folder, sha256);
   }
 
   #newTemporary(): string {
@@ -284,12 +292,11 @@ export class FileBlobStore implements BlobStore {
       await onDisk('copying a file in', chmod(temporary, 0o600));
       const handle = await onDisk('opening a copy', open(temporary, 'r+'));
       try {
-        await this.#setUsed(handle);
-        const synced = this.#fsync(handle);
+        this.#setUsed(handle.fd);
+        const synced = this.#fsync(handle.fd);
         synced.catch(() => undefined); // met below
         const hash = createHash('sha256');
-        const sizeBytes = await hashFile(handle, hash, size);
-        await synced;
+        const sizeBytes = await hashFile(handle.fd, hash, fstatSync(handle.fd).size).finally(() => synced);
         return { sha256: hash.digest('hex') as Sha256, sizeBytes };
       } finally {
         await handle.close();
@@ -298,15 +305,15 @@ export class FileBlobStore implements BlobStore {
   }
 
   /** Hashes a file that nobody writes to any more; it goes to disk meanwhile. */
-  async #hashFinal(path: string, handle: FileHandle): Promise<BlobStat> {
-    const before = await onDisk('looking at a file', handle.stat());
-    const synced = this.#fsync(handle);
-    synced.catch(() => undefined); // met below
+  async #hashFinal(path: string, fd: number): Promise<BlobStat> {
+    const before = fstatSync(fd);
     const hash = createHash('sha256');
-    const sizeBytes = await hashFile(handle, hash, before.size);
-    await synced;
-    const after = await onDisk('looking at a file', handle.stat());
-    if (after.mtimeMs !== before.mtimeMs || sizeBytes !== before.size) throw unreadable(path, 'it changed meanwhile');
+    const synced = this.#fsync(fd);
+    synced.catch(() => undefined); // met below
+    const sizeBytes = await hashFile(fd, hash, before.size).finally(() => synced);
+    const after = fstatSync(fd);
+    const isSame = after.mtimeMs === before.mtimeMs && after.size === before.size && sizeBytes === before.size;
+    if (!isSame) throw unreadable(path, 'it changed meanwhile');
     return { sha256: hash.digest('hex') as Sha256, sizeBytes };
   }
 
@@ -314,13 +321,13 @@ export class FileBlobStore implements BlobStore {
    * Gives the file a second name, its blob's. The first stays until the attempt's folder goes: a node killed half way
    * through an attempt's outputs finds them all again. @returns false where disk or owner do not allow it
    */
-  async #linkIn(path: string, handle: FileHandle, blob: BlobStat): Promise<boolean> {
+  async #linkIn(path: string, fd: number, blob: BlobStat): Promise<boolean> {
     const folder = this.#folderOf(blob.sha256);
     await this.#faults?.reach('blob.rename.before');
     this.#folders.changed(folder);
     try {
-      await this.#setUsed(handle);
-      await link(path, this.#path(blob.sha256));
+      this.#setUsed(fd);
+      linkSync(path, this.#path(blob.sha256));
     } catch (error) {
       if (error instanceof SkeinError || systemCode(error) !== 'EEXIST') return false;
     }
@@ -366,16 +373,24 @@ export class FileBlobStore implements BlobStore {
     await this.#folders.sync(this.#blobs);
   }
 
-  async #fsync(handle: FileHandle): Promise<void> {
+  async #fsync(fd: number): Promise<void> {
     if (!this.#durable) return;
     await this.#faults?.reach('blob.fsync.before');
-    await onDisk('making a blob durable', handle.sync());
+    await onDisk('making a blob durable', sync(fd));
     await this.#faults?.reach('blob.fsync.after');
   }
 
-  #setUsed(handle: FileHandle): Promise<void> {
+  #lookAt(sha256: Sha256): Stats | undefined {
+    try {
+      return statSync(this.#path(sha256), { throwIfNoEntry: false });
+    } catch (error) {
+      throw diskError('looking for a blob', error);
+    }
+  }
+
+  #setUsed(fd: number): void {
     const seconds = this.#clock.now() / 1000;
-    return onDisk('noting the time of use', handle.utimes(seconds, seconds));
+    futimesSync(fd, seconds, seconds);
   }
 
   /** @returns false where the blob went meanwhile */
@@ -393,16 +408,16 @@ export class FileBlobStore implements BlobStore {
   async #open(
     sha256: Sha256,
     range: { readonly offset: number; readonly sizeBytes: number } | undefined,
-  ): Promise<{ handle: FileHandle; size: number }> {
-    const handle = await ifThere('opening a blob', open(this.#path(sha256), 'r'));
-    if (handle === undefined) throw notHere(sha256);
+  ): Promise<{ fd: number; size: number }> {
+    const fd = openBlob(this.#path(sha256));
+    if (fd === undefined) throw notHere(sha256);
     try {
-      const { size, mtimeMs } = await onDisk('looking at a blob', handle.stat());
+      const { size, mtimeMs } = fstatSync(fd);
       await this.#touch(sha256, mtimeMs);
       if (range !== undefined) judgeRange(sha256, size, range);
-      return { handle, size };
+      return { fd, size };
     } catch (error) {
-      await handle.close();
+      closeSync(fd);
       throw error;
     }
   }
@@ -419,13 +434,13 @@ export class FileBlobStore implements BlobStore {
     span: { readonly offset?: number; readonly sizeBytes?: number },
   ): Promise<void> {
     const offset = span.offset ?? 0;
-    const { handle, size } = await this.#open(sha256, { offset, sizeBytes: span.sizeBytes ?? 0 });
+    const { fd, size } = await this.#open(sha256, { offset, sizeBytes: span.sizeBytes ?? 0 });
     try {
       const end = offset + (span.sizeBytes ?? size - offset);
       const target = await open(path, 'wx', 0o600);
       try {
         for (let at = offset; at < end; at += chunkMaxBytes) {
-          await writeFile(target, await readSpan(handle, at, Math.min(chunkMaxBytes, end - at)));
+          await writeFile(target, await readSpan(fd, at, Math.min(chunkMaxBytes, end - at)));
         }
       } catch (error) {
         await rm(path, { force: true });
@@ -434,8 +449,18 @@ export class FileBlobStore implements BlobStore {
         await target.close();
       }
     } finally {
-      await handle.close();
+      closeSync(fd);
     }
+  }
+}
+
+/** Undefined where there is none. */
+function openBlob(path: string): number | undefined {
+  try {
+    return openSync(path, 'r');
+  } catch (error) {
+    if (systemCode(error) === 'ENOENT') return undefined;
+    throw diskError('opening a blob', error);
   }
 }
 
@@ -452,11 +477,11 @@ export function judgeRange(sha256: Sha256, size: number, range: { offset: number
   );
 }
 
-async function readSpan(handle: FileHandle, offset: number, sizeBytes: number): Promise<Uint8Array> {
+async function readSpan(fd: number, offset: number, sizeBytes: number): Promise<Uint8Array> {
   const bytes = Buffer.allocUnsafeSlow(sizeBytes);
   let done = 0;
   while (done < sizeBytes) {
-    const { bytesRead } = await onDisk('reading a blob', handle.read(bytes, done, sizeBytes - done, offset + done));
+    const { bytesRead } = await onDisk('reading a blob', readInto(fd, bytes, done, sizeBytes - done, offset + done));
     if (bytesRead === 0) throw new SkeinError('folder-unusable', 'a blob is shorter than it was');
     done += bytesRead;
   }

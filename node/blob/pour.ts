@@ -1,11 +1,16 @@
 // Streams: bytes from a source into a file, hashed on the way, and the hash of a file that is there already.
 import type { Hash } from 'node:crypto';
+import { read } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { Readable } from 'node:stream';
+import { promisify } from 'node:util';
 import { SkeinError } from '../../protocol/errors.ts';
+import { giveBack, takeBuffer } from './buffers.ts';
 import { type DiskReserve, onDisk } from './disk.ts';
 
 const WRITE_BYTES = 256 * 1024;
+
+const readInto = promisify(read);
 
 export interface Sink {
   readonly handle: FileHandle;
@@ -61,21 +66,28 @@ async function writeAll(handle: FileHandle, bytes: Uint8Array, position: number)
   }
 }
 
-/** Hashes a file from its start, reading ahead by one buffer. @returns bytes read */
-export async function hashFile(handle: FileHandle, hash: Hash, sizeHint: number): Promise<number> {
-  const length = Math.min(Math.max(sizeHint, 1), WRITE_BYTES);
-  let current = Buffer.allocUnsafeSlow(length);
-  let ahead = Buffer.allocUnsafeSlow(sizeHint > length ? length : 1);
+/** Hashes the first `sizeBytes` of a file, reading ahead by one buffer. @returns bytes read: fewer where it is shorter */
+export async function hashFile(fd: number, hash: Hash, sizeBytes: number): Promise<number> {
+  let current = takeBuffer();
+  let ahead = takeBuffer();
+  const read = (into: Buffer, at: number): Promise<{ readonly bytesRead: number }> =>
+    onDisk('reading a file', readInto(fd, into, 0, Math.min(into.length, sizeBytes - at), at));
+  let reading: Promise<{ readonly bytesRead: number }> | undefined;
   let total = 0;
-  let reading = handle.read(current, 0, current.length, 0);
-  for (;;) {
-    const { bytesRead } = await onDisk('reading a file', reading);
-    if (bytesRead === 0) return total;
-    total += bytesRead;
-    reading = handle.read(ahead, 0, ahead.length, total);
-    reading.catch(() => undefined); // met at the next turn
-    hash.update(current.subarray(0, bytesRead));
-    [current, ahead] = [ahead, current];
+  try {
+    while (total < sizeBytes) {
+      const { bytesRead } = await (reading ?? read(current, 0));
+      reading = undefined;
+      if (bytesRead === 0) break;
+      total += bytesRead;
+      if (total < sizeBytes) reading = read(ahead, total);
+      hash.update(current.subarray(0, bytesRead));
+      [current, ahead] = [ahead, current];
+    }
+    return total;
+  } finally {
+    giveBack(current);
+    giveBack(ahead);
   }
 }
 

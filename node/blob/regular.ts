@@ -1,25 +1,40 @@
 // Opens a file that a script left behind, whatever it may be by now.
-import { constants } from 'node:fs';
-import { chmod, type FileHandle, open } from 'node:fs/promises';
+import { chmodSync, closeSync, constants, fstatSync, openSync, readSync } from 'node:fs';
 import { SkeinError } from '../../protocol/errors.ts';
-import { onDisk, systemCode } from './disk.ts';
+import { systemCode } from './disk.ts';
 
 const { O_RDONLY, O_NOFOLLOW, O_NONBLOCK } = constants;
 
-/** Opens it for reading. Fails with `file-missing`, `file-unreadable` (also where it is a link, a folder, a pipe). */
-export async function openRegular(path: string): Promise<FileHandle> {
-  const handle = await openReadable(path);
-  const found = await onDisk('looking at a file', handle.stat());
-  if (found.isFile()) return handle;
-  await handle.close();
+/** @returns its descriptor. Fails with `file-missing`, `file-unreadable` (also where it is a link, a folder, a pipe). */
+export function openRegular(path: string): number {
+  const fd = openReadable(path);
+  if (fstatSync(fd).isFile()) return fd;
+  closeSync(fd);
   throw unreadable(path, 'it is no regular file');
 }
 
-async function openReadable(path: string): Promise<FileHandle> {
+/** All bytes, or undefined where there are more than `maxBytes`. Fails as openRegular does. */
+export function readRegular(path: string, maxBytes: number): Uint8Array | undefined {
+  const fd = openRegular(path);
+  try {
+    const { size } = fstatSync(fd);
+    if (size > maxBytes) return undefined;
+    const bytes = Buffer.allocUnsafe(size);
+    let done = 0;
+    for (let count = 1; count > 0 && done < size; done += count) count = readSync(fd, bytes, done, size - done, done);
+    return bytes.subarray(0, done);
+  } catch (error) {
+    throw unreadable(path, String(error));
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function openReadable(path: string): number {
   // Not through a link, and not waiting for the writer of a pipe.
   const flags = O_RDONLY | O_NOFOLLOW | O_NONBLOCK;
   try {
-    return await open(path, flags);
+    return openSync(path, flags);
   } catch (error) {
     const code = systemCode(error);
     if (code === 'ENOENT') throw new SkeinError('file-missing', `there is no ${path}`);
@@ -27,8 +42,8 @@ async function openReadable(path: string): Promise<FileHandle> {
   }
   try {
     // A script may have taken the right to read from its own output.
-    await chmod(path, 0o600);
-    return await open(path, flags);
+    chmodSync(path, 0o600);
+    return openSync(path, flags);
   } catch (error) {
     throw unreadable(path, String(error));
   }

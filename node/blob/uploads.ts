@@ -116,7 +116,7 @@ export class Uploads {
     this.#hashes.delete(sha256);
     if (kept !== undefined && kept.bytes === size) return kept.hash;
     const hash = createHash('sha256');
-    await hashFile(handle, hash, size);
+    await hashFile(handle.fd, hash, size);
     return hash;
   }
 

@@ -1,4 +1,5 @@
 // The mesh that a command speaks to: found, and on `local` started where it does not run yet.
+import { dirname } from 'node:path';
 import type { SkeinClient } from '../../gateway/client/client.ts';
 import { type Config, type Flags, loadConfig } from '../config/config.ts';
 import { type Connection, findConnection, type Gateway, parseGateway, readKey } from '../config/connection.ts';
@@ -61,7 +62,7 @@ export async function connect(call: Call, connection: Connection): Promise<Mesh>
   const { url, keyFile } = await ensureLocalMesh(surroundings, clock);
   const gateways = [parseGateway(url)];
   const client = new SkeinClient({ gateways, key: await readKey(keyFile), clock });
-  return { client, isLocal: true, dataFolder: null, name: 'local', gateways, keyFile };
+  return { client, isLocal: true, dataFolder: dirname(keyFile), name: 'local', gateways, keyFile };
 }
 
 /** @param read the configuration, where the verb has read it for more than the connection. Fails as both above. */

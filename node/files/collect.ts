@@ -1,9 +1,10 @@
 // Takes up what an attempt left behind: what its script created or changed in the work folder, and its two streams.
 // Small ones share one blob, the pack, as fsyncs and not bytes are what small tasks cost; large ones become blobs as they
-// lie. Nothing is taken away from the folder, so a node killed half way does it again with the same result.
+// lie. Nothing is taken away from the folder, so a node killed half way does it again with the same result. What is small
+// is looked at and read at once, without a thread for each call; between files all else has its turn.
 import { createHash } from 'node:crypto';
-import { lstatSync, readdirSync } from 'node:fs';
-import { readlink, realpath } from 'node:fs/promises';
+import { lstatSync, readdirSync, realpathSync } from 'node:fs';
+import { readlink } from 'node:fs/promises';
 import { dirname, isAbsolute, join, relative } from 'node:path';
 import { SkeinError } from '../../protocol/errors.ts';
 import type { Sha256 } from '../../protocol/ids.ts';
@@ -12,7 +13,7 @@ import type { OutputFile, Outputs, Span } from '../../protocol/state/result.ts';
 import { encodeManifest } from '../../protocol/wire/manifest.ts';
 import { onDisk } from '../blob/disk.ts';
 import type { BlobStore } from '../blob/port.ts';
-import { openRegular } from '../blob/regular.ts';
+import { readRegular } from '../blob/regular.ts';
 import { type AttemptFolder, attemptFolder } from './attempt-folder.ts';
 import { readSnapshot, type Snapshot, stampOf } from './snapshot.ts';
 import { type Found, walk } from './walk.ts';
@@ -60,9 +61,8 @@ export async function collectOutputs(
 
 const nothing: Collected = { stdout: null, stderr: null, outputs: { kind: 'inline', files: [] }, blobs: [], notes: [] };
 
-/** The commonest end of a small task, judged without a thread for each look. */
+/** The commonest end of a small task. */
 function leftNothing({ workFolder, stdoutFile, stderrFile }: AttemptFolder): boolean {
-  const isEmpty = (path: string): boolean => (lstatSync(path, { throwIfNoEntry: false })?.size ?? 0) === 0;
   try {
     return isEmpty(stdoutFile) && isEmpty(stderrFile) && readdirSync(workFolder).length === 0;
   } catch {
@@ -70,6 +70,8 @@ function leftNothing({ workFolder, stdoutFile, stderrFile }: AttemptFolder): boo
     return false;
   }
 }
+
+const isEmpty = (path: string): boolean => (lstatSync(path, { throwIfNoEntry: false })?.size ?? 0) === 0;
 
 /** A place in the pack, whose hash is known only at its end; or a span of a blob of its own. */
 type Placed = { readonly offset: number; readonly sizeBytes: number } | Span;
@@ -88,7 +90,7 @@ class Collection {
   readonly #store: BlobStore;
   readonly #work: string;
   /** The work folder's names, as skein and as the script see it. */
-  #roots: readonly string[] = [];
+  #roots: readonly string[] | undefined;
   readonly #snapshot: Snapshot;
   readonly #folderMode: number;
   readonly #signal: AbortSignal | undefined;
@@ -118,7 +120,6 @@ class Collection {
   }
 
   async run(streams: { readonly out: string; readonly err: string }): Promise<Collected> {
-    this.#roots = [this.#work, await onDisk('looking at the work folder', realpath(this.#work))];
     let pack: Sha256 | undefined;
     try {
       pack = await this.#putPack(this.#parts(streams));
@@ -173,14 +174,12 @@ class Collection {
   }
 
   async *#stream(name: 'out' | 'err', path: string): AsyncGenerator<Uint8Array> {
-    const bytes = await readSmall(path).catch((error: unknown) => {
-      if (error instanceof SkeinError && error.code === 'file-missing') return new Uint8Array();
-      throw error;
-    });
+    if (isEmpty(path)) return;
+    const bytes = readRegular(path, PACKED_MAX_BYTES);
     if (bytes === undefined) {
       const { sha256, sizeBytes } = await this.#store.adopt(path, { keepSource: false });
       this.#streams[name] = { blob: sha256, offset: 0, sizeBytes };
-    } else if (bytes.length > 0) {
+    } else {
       this.#streams[name] = this.#pack(bytes.length);
       yield bytes;
     }
@@ -194,7 +193,7 @@ class Collection {
   async *#file({ path, stats }: Found): AsyncGenerator<Uint8Array> {
     const mode = Number(stats.mode) & 0o777;
     const full = join(this.#work, path);
-    const bytes = stats.size > PACKED_MAX_BYTES ? undefined : await readSmall(full);
+    const bytes = stats.size > PACKED_MAX_BYTES ? undefined : readRegular(full, PACKED_MAX_BYTES);
     if (bytes === undefined) {
       const slot = this.#outputs.push(undefined) - 1;
       await this.#window.add(async () => {
@@ -244,6 +243,7 @@ class Collection {
   /** A script that links to its own files by their full paths means them wherever they come to lie. */
   #insideTarget(path: string, target: string): string {
     if (!isAbsolute(target)) return target;
+    this.#roots ??= [this.#work, realpathSync(this.#work)];
     for (const root of this.#roots) {
       const inside = relative(root, target);
       if (inside !== '..' && !inside.startsWith('../')) return relative(dirname(path), inside) || '.';
@@ -271,17 +271,5 @@ class Collection {
   #allNotes(): readonly string[] {
     const more = this.#skipped - this.#notes.length;
     return more > 0 ? [...this.#notes, `${more} more were left behind`] : this.#notes;
-  }
-}
-
-/** The bytes of a file, or undefined where it is too large for a pack. */
-async function readSmall(path: string): Promise<Uint8Array | undefined> {
-  const handle = await openRegular(path);
-  try {
-    const { size } = await onDisk('looking at an output', handle.stat());
-    if (size > PACKED_MAX_BYTES) return undefined;
-    return await onDisk('reading an output', handle.readFile());
-  } finally {
-    await handle.close();
   }
 }

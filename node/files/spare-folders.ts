@@ -1,11 +1,12 @@
 // Folders of ended attempts that are empty again, kept for the next ones. Removing a folder waits for the file system's
 // journal, a millisecond each and four for an attempt; renaming one does not.
 import { lstatSync, mkdirSync, readdirSync, renameSync, rmdirSync, rmSync, unlinkSync } from 'node:fs';
+import { unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import { attemptFolder, FOLDER_MODE } from './attempt-folder.ts';
 
 const ENTRIES_MAX = 32;
-const FILE_MAX_BYTES = 64 * 1024;
+const AT_ONCE_MAX_BYTES = 64 * 1024;
 const OWNER = 0o600;
 
 export class SpareFolders {
@@ -36,10 +37,10 @@ export class SpareFolders {
   }
 
   /** Keeps an attempt's folder where little is in it to clear away. @returns whether it is gone from its place. */
-  give(folder: string): boolean {
+  async give(folder: string): Promise<boolean> {
     if (this.#spare.length >= this.#max) return false;
     try {
-      if (!isEmptied(folder)) return false;
+      if (!(await isEmptied(folder)) || this.#spare.length >= this.#max) return false;
       const spare = join(this.#folder, String(this.#count++));
       renameSync(folder, spare);
       this.#spare.push(spare);
@@ -52,11 +53,11 @@ export class SpareFolders {
 }
 
 /** Empties it, where it is still as it was made and holds little. */
-function isEmptied(folder: string): boolean {
+async function isEmptied(folder: string): Promise<boolean> {
   const { workFolder, homeFolder, tmpFolder } = attemptFolder(folder);
   const room = { entries: ENTRIES_MAX };
   for (const own of [workFolder, homeFolder, tmpFolder]) {
-    if (!isAsMade(own) || !isCleared(own, room)) return false;
+    if (!isAsMade(own) || !(await isCleared(own, room))) return false;
   }
   for (const entry of readdirSync(folder, { withFileTypes: true })) {
     if (entry.isFile()) clear(join(folder, entry.name), entry.name);
@@ -65,18 +66,18 @@ function isEmptied(folder: string): boolean {
   return true;
 }
 
-/** Bounded, as it is done in one go: freeing a large file takes long. */
-function isCleared(folder: string, room: { entries: number }): boolean {
+/** Bounded, as it is done in one go but for large files, whose room takes long to be free again. */
+async function isCleared(folder: string, room: { entries: number }): Promise<boolean> {
   for (const entry of readdirSync(folder, { withFileTypes: true })) {
     const path = join(folder, entry.name);
     if (room.entries-- === 0) return false;
     if (entry.isDirectory()) {
-      if (!isCleared(path, room)) return false;
+      if (!(await isCleared(path, room))) return false;
       rmdirSync(path);
     } else {
       const { size, nlink } = lstatSync(path);
-      if (size > FILE_MAX_BYTES && nlink === 1) return false;
-      unlinkSync(path);
+      if (size > AT_ONCE_MAX_BYTES && nlink === 1) await unlink(path);
+      else unlinkSync(path);
     }
   }
   return true;

@@ -1,7 +1,7 @@
 // Builds the folder that an attempt runs in, from blobs. Inputs come from outside: none may lie, or point, outside of it.
-import { mkdirSync } from 'node:fs';
-import { chmod, lstat, mkdir, symlink, utimes } from 'node:fs/promises';
+import { chmodSync, lstatSync, mkdirSync, symlinkSync, utimesSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { setImmediate } from 'node:timers/promises';
 import type { InputFile } from '../../protocol/api/jobspec.ts';
 import { SkeinError } from '../../protocol/errors.ts';
 import type { Sha256 } from '../../protocol/ids.ts';
@@ -17,6 +17,8 @@ import { Window } from './window.ts';
 const PLACED_AT_ONCE = 8;
 const INPUTS_MAX = 250_000;
 const FILE_MODE = 0o644;
+/** Calls that only look or name are made at once, without a thread for each; after so many all else has its turn. */
+const BREATH_EVERY = 64;
 
 export interface StageDeps {
   readonly store: BlobStore;
@@ -44,7 +46,7 @@ export async function stageAttempt(
   const places = attemptFolder(request.folder);
   await onDisk('making the folder of an attempt', makeFolders(places, deps.spare));
   const stage = new Stage(deps, places.workFolder);
-  await stage.fill(request.inputs, signal);
+  await onDisk('placing the inputs of an attempt', stage.fill(request.inputs, signal));
   if (request.stdin !== null) await deps.store.place(request.stdin, places.stdinFile, { mode: 0o600 });
   await onDisk('keeping the snapshot of an attempt', writeSnapshot(places.snapshotFile, stage.snapshot));
   return places;
@@ -87,7 +89,8 @@ class Stage {
       let count = 0;
       for await (const input of inputs) {
         signal?.throwIfAborted();
-        if (++count > INPUTS_MAX) throw new SkeinError('too-large', `more than ${INPUTS_MAX} inputs`);
+        if (++count % BREATH_EVERY === 0) await setImmediate();
+        if (count > INPUTS_MAX) throw new SkeinError('too-large', `more than ${INPUTS_MAX} inputs`);
         await this.#take(judgeInput(input));
       }
       await this.#window.end();
@@ -98,14 +101,14 @@ class Stage {
 
   async #take(input: InputFile): Promise<void> {
     if (input.folder === true) {
-      await this.#makeFolder(input.path);
+      this.#makeFolder(input.path);
       if (input.mode === undefined) return;
       const mode = input.mode | 0o700;
-      await onDisk('setting a mode', chmod(this.#at(input.path), mode));
+      chmodSync(this.#at(input.path), mode);
       this.snapshot.set(input.path, { kind: 'folder', mode });
       return;
     }
-    await this.#makeFolder(dirname(input.path));
+    this.#makeFolder(dirname(input.path));
     const content = `${input.sha256 ?? ''} ${input.mode ?? FILE_MODE} ${input.link ?? ''}`;
     const there = this.#taken.get(input.path);
     if (there === content) return;
@@ -114,32 +117,32 @@ class Stage {
     await this.#window.add(() => this.#place(input));
   }
 
-  async #makeFolder(path: string): Promise<void> {
+  #makeFolder(path: string): void {
     if (path === '.') return;
     const there = this.#taken.get(path);
     if (there === 'folder') return;
     // A file, or a link: what is put below a link would land where it points to.
     if (there !== undefined) throw twice(path);
-    await this.#makeFolder(dirname(path));
+    this.#makeFolder(dirname(path));
     this.#taken.set(path, 'folder');
     // Not recursive: where the disk takes two names for one, this fails rather than going through a link.
-    await onDisk('making a folder of inputs', mkdir(this.#at(path), { mode: FOLDER_MODE }));
+    mkdirSync(this.#at(path), { mode: FOLDER_MODE });
     // Said again, for the node's own umask must not show.
-    await onDisk('setting a mode', chmod(this.#at(path), FOLDER_MODE));
+    chmodSync(this.#at(path), FOLDER_MODE);
     this.snapshot.set(path, { kind: 'folder', mode: FOLDER_MODE });
   }
 
   async #place(input: InputFile): Promise<void> {
     const path = this.#at(input.path);
     if (input.link !== undefined) {
-      await onDisk('making a link', symlink(input.link, path));
+      symlinkSync(input.link, path);
       this.snapshot.set(input.path, { kind: 'link', target: input.link });
       return;
     }
     const sha256 = input.sha256 as Sha256;
     await this.#store.place(sha256, path, { mode: input.mode ?? FILE_MODE });
-    await onDisk('setting the time of an input', utimes(path, this.#changedAt, this.#changedAt));
-    const stats = await onDisk('looking at an input', lstat(path, { bigint: true }));
+    utimesSync(path, this.#changedAt, this.#changedAt);
+    const stats = lstatSync(path, { bigint: true });
     this.snapshot.set(input.path, {
       kind: 'file',
       sha256,

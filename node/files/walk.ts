@@ -1,8 +1,8 @@
 // Goes through a folder that a script left behind: depth first, in the bytes' order of the names, never through a link.
-import type { BigIntStats, Dirent } from 'node:fs';
-import { lstat, readdir } from 'node:fs/promises';
+import { type BigIntStats, type Dirent, lstatSync, readdirSync } from 'node:fs';
+import { setImmediate } from 'node:timers/promises';
 import { pathFault } from '../../protocol/paths.ts';
-import { diskError, onDisk, systemCode } from '../blob/disk.ts';
+import { diskError, systemCode } from '../blob/disk.ts';
 
 export interface Found {
   /** Relative to the root, forward slashes. */
@@ -11,6 +11,9 @@ export interface Found {
   /** Of a folder: whether nothing is in it. */
   readonly isEmpty: boolean;
 }
+
+/** Calls are made at once, without a thread for each; after so many all else has its turn. */
+const BREATH_EVERY = 64;
 
 type Skip = (path: string, why: string) => void;
 
@@ -22,21 +25,22 @@ interface Open {
 
 /** Yields all that is in there, a folder before what it holds. What cannot be named or looked into is told to `skip`. */
 export async function* walk(root: string, skip: Skip): AsyncGenerator<Found> {
-  const top = await onDisk('looking at the work folder', lstat(root));
-  if (!top.isDirectory()) return skip('.', 'is no folder any more');
-  const open: Open[] = [{ prefix: '', entries: await entriesOf(root, '.', skip) }];
+  if (!looked(() => lstatSync(root)).isDirectory()) return skip('.', 'is no folder any more');
+  const open: Open[] = [{ prefix: '', entries: entriesOf(root, '.', skip) }];
+  let seen = 0;
   for (let folder = open.at(-1); folder !== undefined; folder = open.at(-1)) {
     const entry = folder.entries.pop();
     if (entry === undefined) {
       open.pop();
       continue;
     }
+    if (++seen % BREATH_EVERY === 0) await setImmediate();
     const path = pathOf(folder.prefix, entry.name, skip);
     if (path === undefined) continue;
     const full = `${root}/${path}`;
-    const stats = await unlessTooLong(path, lstat(full, { bigint: true }), skip);
+    const stats = unlessTooLong(path, () => lstatSync(full, { bigint: true }), skip);
     if (stats === undefined) continue;
-    const entries = stats.isDirectory() ? await entriesOf(full, path, skip) : [];
+    const entries = stats.isDirectory() ? entriesOf(full, path, skip) : [];
     yield { path, stats, isEmpty: entries.length === 0 };
     if (entries.length > 0) open.push({ prefix: `${path}/`, entries });
   }
@@ -60,19 +64,27 @@ function pathOf(prefix: string, name: Buffer, skip: Skip): string | undefined {
   return undefined;
 }
 
-async function entriesOf(folder: string, path: string, skip: Skip): Promise<Dirent<Buffer>[]> {
-  const listing = unlessTooLong(path, readdir(folder, { withFileTypes: true, encoding: 'buffer' }), skip);
-  return ((await listing) ?? []).sort((a, b) => Buffer.compare(b.name, a.name));
+function entriesOf(folder: string, path: string, skip: Skip): Dirent<Buffer>[] {
+  const list = (): Dirent<Buffer>[] => readdirSync(folder, { withFileTypes: true, encoding: 'buffer' });
+  return (unlessTooLong(path, list, skip) ?? []).sort((a, b) => Buffer.compare(b.name, a.name));
 }
 
-async function unlessTooLong<T>(path: string, work: Promise<T>, skip: Skip): Promise<T | undefined> {
+function unlessTooLong<T>(path: string, look: () => T, skip: Skip): T | undefined {
   try {
-    return await work;
+    return look();
   } catch (error) {
     const code = systemCode(error);
     if (code === 'EACCES') skip(path, 'may not be looked into');
     else if (code === 'ENAMETOOLONG') skip(path, 'has too long a path');
     else throw diskError('looking through the outputs', error);
     return undefined;
+  }
+}
+
+function looked<T>(look: () => T): T {
+  try {
+    return look();
+  } catch (error) {
+    throw diskError('looking at the work folder', error);
   }
 }

@@ -234,7 +234,7 @@ export class FileWorkshop implements Workshop {
   async discard(fence: Fence): Promise<void> {
     this.#inUse.delete(fence);
     const folder = this.folderOf(fence);
-    if (!this.#spare.give(folder)) await removeAttemptFolder(folder);
+    if (!(await this.#spare.give(folder))) await removeAttemptFolder(folder);
   }
 
   /** The grant of an attempt whose folder is still here; undefined where the folder does not say. */

@@ -282,6 +282,8 @@ export const OutputManifest = Type.Object({
   jobId: JobIdText,
   task: Whole,
   attempt: orNull(Whole),
+  stdoutBytes: orNull(Whole),
+  stderrBytes: orNull(Whole),
   items: Type.Array(OutputEntry),
   next: Nothing,
 });

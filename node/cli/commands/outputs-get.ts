@@ -10,7 +10,7 @@ import { SkeinError } from '../../../protocol/errors.ts';
 import { stateFolder } from '../../config/folders.ts';
 import { formatSize } from '../../config/units.ts';
 import { type Call, type Command, flag, isSet } from '../call.ts';
-import { openMesh } from '../mesh.ts';
+import { type Mesh, openMesh } from '../mesh.ts';
 import { type FetchedFile, Fetcher } from '../outputs/fetch.ts';
 import { jobFiles } from '../outputs/job-files.ts';
 import { writtenRecord } from '../outputs/record.ts';
@@ -21,14 +21,15 @@ import { type Selected, select } from '../selector.ts';
 export const command: Command = async (call: Call) => {
   const from = call.world.surroundings;
   const selected = await select(call.args[0] ?? '@last', from);
-  const { client } = await openMesh(call);
+  const mesh = await openMesh(call);
+  const { client } = mesh;
   const job = await client.job(selected.job);
   const quit = new AbortController();
   const off = call.world.onSignal(['SIGINT', 'SIGTERM', 'SIGHUP'], () => quit.abort());
   try {
     const tar = flag(call, 'tar');
     if (tar !== undefined) await getTar(call, client, job, selected, tar, quit.signal);
-    else await getFiles(call, client, job, selected, quit.signal);
+    else await getFiles(call, mesh, job, selected, quit.signal);
   } catch (error) {
     if (!quit.signal.aborted) throw error;
   } finally {
@@ -39,7 +40,7 @@ export const command: Command = async (call: Call) => {
 
 async function getFiles(
   call: Call,
-  client: SkeinClient,
+  { client, dataFolder }: Mesh,
   job: JobView,
   selected: Selected,
   signal: AbortSignal,
@@ -57,6 +58,7 @@ async function getFiles(
     outputDir,
     isBatch,
     overwrite: isSet(call, 'overwrite'),
+    dataFolder,
     wants: (each) => isBelow(each, path) && (only === undefined || matchesGlob(each, only)),
     signal,
   });

@@ -1,17 +1,17 @@
 // One file from the mesh to the disk: into a part file beside its place, resumed where an earlier try left it,
 // verified, and only then renamed.
 import { createHash, type Hash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import { chmod, open, readdir, rename, rm, stat } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { SkeinError } from '../../../protocol/errors.ts';
+import { giveBack, takeBuffer } from '../../blob/buffers.ts';
 import { makeFolder } from '../../config/make-folder.ts';
 import { isRunning } from '../../config/nodes.ts';
 import { reasonOf } from '../../config/reason.ts';
+import { chunksOf } from '../upload/chunks.ts';
 
 /** Less is sooner fetched again than looked for. */
 const RESUMED_MIN_BYTES = 1024 * 1024;
-const WRITE_BYTES = 512 * 1024;
 
 /** Bytes from an offset to the end. */
 export type OpenFrom = (offset: number) => Promise<AsyncIterable<Uint8Array>>;
@@ -76,31 +76,35 @@ async function begun(part: string): Promise<{ readonly hash: Hash; readonly offs
     (stats) => stats.size,
     () => 0,
   );
-  if (offset > 0) for await (const chunk of createReadStream(part)) hash.update(chunk as Buffer);
+  if (offset > 0) for await (const chunk of chunksOf(part)) hash.update(chunk);
   return { hash, offset };
 }
 
 async function append(part: string, hash: Hash, bytes: AsyncIterable<Uint8Array>, mode: number): Promise<void> {
   const file = await open(part, 'a', mode);
-  let gathered: Uint8Array[] = [];
-  let gatheredBytes = 0;
+  const gathered = takeBuffer();
+  let filled = 0;
   // writeFile, as a single write may take less than it was given.
   const flush = async (): Promise<void> => {
-    await file.writeFile(Buffer.concat(gathered));
-    gathered = [];
-    gatheredBytes = 0;
+    const ready = gathered.subarray(0, filled);
+    filled = 0;
+    if (ready.length > 0) await file.writeFile(ready);
   };
   try {
     for await (const chunk of bytes) {
       hash.update(chunk);
-      gathered.push(chunk);
-      gatheredBytes += chunk.length;
-      if (gatheredBytes >= WRITE_BYTES) await flush();
+      for (let at = 0; at < chunk.length; ) {
+        const taken = chunk.subarray(at, at + gathered.length - filled);
+        gathered.set(taken, filled);
+        filled += taken.length;
+        at += taken.length;
+        if (filled === gathered.length) await flush();
+      }
     }
   } finally {
     // Also where the stream broke off: the next try goes on from there.
-    if (gatheredBytes > 0) await flush().finally(() => file.close());
-    else await file.close();
+    await flush().finally(() => file.close());
+    giveBack(gathered);
   }
 }
 

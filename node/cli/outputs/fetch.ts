@@ -1,10 +1,11 @@
 // Brings the results of tasks to their places: of one task into the output folder itself, of a batch into OUT/ITEM/
 // with each task's stdout and stderr beside its files.
 import { join } from 'node:path';
-import type { OutputEntry } from '../../../protocol/api/job.ts';
+import type { OutputEntry, OutputManifest } from '../../../protocol/api/job.ts';
 import type { Jobs } from '../mesh.ts';
 import { eachOf } from '../upload/hash.ts';
 import type { JobFiles } from './job-files.ts';
+import { openNear } from './near-blobs.ts';
 import { type Placed, Placer } from './place.ts';
 import type { WrittenRecord } from './record.ts';
 
@@ -23,6 +24,8 @@ export interface FetchOptions {
   readonly outputDir: string;
   readonly isBatch: boolean;
   readonly overwrite: boolean;
+  /** The data folder of a node of the mesh on this machine, or null. */
+  readonly dataFolder: string | null;
   /** Of the files of each task. */
   readonly wants: (path: string) => boolean;
   readonly signal: AbortSignal;
@@ -75,7 +78,7 @@ export class Fetcher {
     );
     for (const link of wanted('link')) fetched.push(await this.#fetch(task, link));
     for (const finish of finishFolders) await finish();
-    if (isBatch) await this.#fetchLogs(task, new Set(manifest.items.map((entry) => entry.path)));
+    if (isBatch) await this.#fetchLogs(task, manifest);
     return fetched.sort((a, b) => (a.path < b.path ? -1 : 1));
   }
 
@@ -95,29 +98,30 @@ export class Fetcher {
   }
 
   async #fetch(task: number, entry: OutputEntry): Promise<FetchedFile> {
-    const { jobId, signal } = this.#options;
-    const open = (offset: number): Promise<AsyncIterable<Uint8Array>> =>
+    const { jobId, dataFolder, signal } = this.#options;
+    const open = async (offset: number): Promise<AsyncIterable<Uint8Array>> =>
       offset > 0 && offset === entry.bytes
-        ? Promise.resolve(nothing())
-        : this.#jobs.readOutput(jobId, task, entry.path, offset, signal);
+        ? nothing()
+        : ((await openNear(dataFolder, entry.sha256 ?? '', offset)) ??
+          this.#jobs.readOutput(jobId, task, entry.path, offset, signal));
     const placed = await this.#placer.place(entry, this.folderOf(task), open);
     return { task, path: entry.path, bytes: entry.bytes ?? 0, sha256: entry.sha256, placed };
   }
 
   /** `stdout` and `stderr`, with `.skein` appended where the script wrote a file of that name. */
-  async #fetchLogs(task: number, names: ReadonlySet<string>): Promise<void> {
+  async #fetchLogs(task: number, { items, stdoutBytes, stderrBytes }: OutputManifest): Promise<void> {
     const { jobId, signal } = this.#options;
-    for (const [stream, name] of [
-      ['out', 'stdout'],
-      ['err', 'stderr'],
+    for (const [stream, name, sizeBytes] of [
+      ['out', 'stdout', stdoutBytes],
+      ['err', 'stderr', stderrBytes],
     ] as const) {
-      const free = names.has(name) ? `${name}.skein` : name;
-      const bytes = await this.#jobs.readLog(jobId, task, { stream }, 0, signal);
+      const free = items.some(({ path }) => path === name) ? `${name}.skein` : name;
+      const bytes = sizeBytes === 0 ? nothing() : await this.#jobs.readLog(jobId, task, { stream }, 0, signal);
       await this.#placer.placeStream(join(this.folderOf(task), free), bytes);
     }
   }
 }
 
 async function* nothing(): AsyncIterable<Uint8Array> {
-  // A part file that is whole already: nothing is left to ask for.
+  // A part file that is whole already, an empty log: nothing is left to ask for.
 }

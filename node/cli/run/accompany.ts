@@ -28,6 +28,8 @@ export interface Company {
   readonly spec: JobSpec;
   readonly taskCount: number;
   readonly isLocal: boolean;
+  /** Of a node of the mesh on this machine, or null. */
+  readonly dataFolder: string | null;
   /** Where results go, absolute; undefined to leave them on the mesh. */
   readonly outputDir: string | undefined;
   readonly overwrite: boolean;
@@ -225,12 +227,13 @@ async function filesOf({ spec, taskCount, folder, jobs, interrupts }: Company): 
 }
 
 function fetcherOf(company: Company, files: JobFiles): Fetcher | undefined {
-  const { call, jobs, jobId, outputDir, overwrite, interrupts } = company;
+  const { call, jobs, jobId, outputDir, overwrite, dataFolder, interrupts } = company;
   if (outputDir === undefined) return undefined;
   return new Fetcher(jobs, files, writtenRecord(stateFolder(call.world.surroundings)), {
     jobId,
     outputDir,
     overwrite,
+    dataFolder,
     isBatch: isBatch(company),
     wants: () => true,
     signal: interrupts.signal,

@@ -30,6 +30,7 @@ export async function followJob(call: Call, config: Config, mesh: Mesh, view: Jo
       spec,
       taskCount: view.tasks.total,
       isLocal: mesh.isLocal,
+      dataFolder: mesh.dataFolder,
       outputDir: fetches ? place.outputDir : undefined,
       overwrite: config.job.overwrite ?? false,
       folder: place.folder,

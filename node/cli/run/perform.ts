@@ -80,6 +80,7 @@ async function submit(
     spec: plan.spec,
     taskCount: plan.taskCount,
     isLocal: mesh.isLocal,
+    dataFolder: mesh.dataFolder,
     outputDir: config.job.fetch === false ? undefined : plan.spec.origin?.outputDir,
     overwrite: config.job.overwrite ?? false,
     folder: plan.spec.origin?.folder ?? world.surroundings.cwd,

@@ -1,7 +1,7 @@
 // The sha-256 of local files, streamed, a few at a time.
 import { createHash } from 'node:crypto';
-import { createReadStream } from 'node:fs';
 import type { Sha256 } from '../../../protocol/ids.ts';
+import { chunksOf } from './chunks.ts';
 import { unreadable } from './folder.ts';
 
 const AT_ONCE = 4;
@@ -27,13 +27,9 @@ export async function hashFile(local: string, because: string, start = 0, signal
   const hash = createHash('sha256');
   let sizeBytes = 0;
   try {
-    for await (const chunk of createReadStream(local, {
-      start,
-      highWaterMark: 1 << 20,
-      ...(signal ? { signal } : {}),
-    })) {
-      hash.update(chunk as Buffer);
-      sizeBytes += (chunk as Buffer).length;
+    for await (const chunk of chunksOf(local, { start, ...(signal ? { signal } : {}) })) {
+      hash.update(chunk);
+      sizeBytes += chunk.length;
     }
   } catch (error) {
     if (signal?.aborted === true) throw error;

@@ -1,8 +1,8 @@
 // Brings to the mesh what it lacks of a plan: check, then put; a thousand at a time, a few uploads at once.
-import { createReadStream } from 'node:fs';
 import { SkeinError } from '../../../protocol/errors.ts';
 import { formatSize } from '../../config/units.ts';
 import type { Jobs } from '../mesh.ts';
+import { chunksOf } from './chunks.ts';
 import { eachOf, type Source } from './hash.ts';
 
 const CHECKED_AT_ONCE = 1000;
@@ -82,6 +82,5 @@ async function* bytesOf(source: Source, from: number): AsyncIterable<Uint8Array>
   }
   if (source.sizeBytes === from) return;
   // To the size that was hashed: a file that grew meanwhile must not be cut off by the gateway in the middle.
-  const range = { start: source.start + from, end: source.start + source.sizeBytes - 1, highWaterMark: 1 << 18 };
-  for await (const chunk of createReadStream(source.local, range)) yield chunk as Buffer;
+  yield* chunksOf(source.local, { start: source.start + from, end: source.start + source.sizeBytes });
 }
