@@ -8,8 +8,6 @@ import { SkeinError } from '../../protocol/errors.ts';
 import { giveBack, takeBuffer } from './buffers.ts';
 import { type DiskReserve, onDisk } from './disk.ts';
 
-const WRITE_BYTES = 256 * 1024;
-
 const readInto = promisify(read);
 
 export interface Sink {
@@ -26,15 +24,15 @@ export interface Sink {
  */
 export async function pour(source: AsyncIterable<Uint8Array>, sink: Sink, signal?: AbortSignal): Promise<number> {
   let total = 0;
-  let gathered: Uint8Array[] = [];
-  let gatheredBytes = 0;
+  let gathered = takeBuffer();
+  let beside = takeBuffer();
+  let filled = 0;
   let writing: Promise<void> = Promise.resolve();
   const flush = async (): Promise<void> => {
-    const bytes = gathered.length === 1 ? (gathered[0] as Uint8Array) : Buffer.concat(gathered);
-    const position = sink.position + total - gatheredBytes;
-    gathered = [];
-    gatheredBytes = 0;
+    const bytes = gathered.subarray(0, filled);
+    const position = sink.position + total - filled;
     await writing;
+    [gathered, beside, filled] = [beside, gathered, 0];
     await sink.reserve.take(bytes.length);
     writing = writeAll(sink.handle, bytes, position);
     // The failure is met at the next flush; until then nobody listens.
@@ -42,16 +40,24 @@ export async function pour(source: AsyncIterable<Uint8Array>, sink: Sink, signal
   };
   try {
     for await (const chunk of abortable(source, signal)) {
-      total += chunk.length;
-      if (total > sink.maxBytes) throw new SkeinError('too-large', `more than ${sink.maxBytes} bytes came`);
+      if (total + chunk.length > sink.maxBytes)
+        throw new SkeinError('too-large', `more than ${sink.maxBytes} bytes came`);
       sink.hash.update(chunk);
-      gathered.push(chunk);
-      gatheredBytes += chunk.length;
-      if (gatheredBytes >= WRITE_BYTES) await flush();
+      for (let at = 0; at < chunk.length; ) {
+        const taken = chunk.subarray(at, at + gathered.length - filled);
+        gathered.set(taken, filled);
+        filled += taken.length;
+        total += taken.length;
+        at += taken.length;
+        if (filled === gathered.length) await flush();
+      }
     }
-    if (gatheredBytes > 0) await flush();
+    if (filled > 0) await flush();
   } finally {
-    await writing;
+    await writing.finally(() => {
+      giveBack(gathered);
+      giveBack(beside);
+    });
   }
   return total;
 }

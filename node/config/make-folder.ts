@@ -1,24 +1,24 @@
 // Makes a folder and those above it. Node's own `recursive` goes round for ever where a file system says ENOENT of a folder
 // whose parent is there (/proc does).
-import { mkdir, stat } from 'node:fs/promises';
+import { mkdirSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 
 /** Nothing happens where it is there already. Fails as the system does. */
 export async function makeFolder(path: string, mode = 0o777): Promise<void> {
   try {
-    await makeOne(path, mode);
+    makeOne(path, mode);
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT' || dirname(path) === path) throw error;
     await makeFolder(dirname(path), mode);
-    await makeOne(path, mode);
+    makeOne(path, mode);
   }
 }
 
-async function makeOne(path: string, mode: number): Promise<void> {
+function makeOne(path: string, mode: number): void {
   try {
-    await mkdir(path, { mode });
+    mkdirSync(path, { mode });
   } catch (error) {
-    const there = (error as NodeJS.ErrnoException).code === 'EEXIST' && (await stat(path)).isDirectory();
+    const there = (error as NodeJS.ErrnoException).code === 'EEXIST' && statSync(path).isDirectory();
     if (!there) throw error;
   }
 }

@@ -1,7 +1,8 @@
 // One file from the mesh to the disk: into a part file beside its place, resumed where an earlier try left it,
 // verified, and only then renamed.
 import { createHash, type Hash } from 'node:crypto';
-import { chmod, open, readdir, rename, rm, stat } from 'node:fs/promises';
+import { chmodSync, renameSync, rmSync, statSync } from 'node:fs';
+import { open, readdir, rename } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { SkeinError } from '../../../protocol/errors.ts';
 import { giveBack, takeBuffer } from '../../blob/buffers.ts';
@@ -41,14 +42,14 @@ export async function download(
     const { hash, offset } = await begun(part);
     await append(part, hash, await openFrom(offset), 0o600);
     if (hash.digest('hex') !== sha256) {
-      await rm(part, { force: true });
+      rmSync(part, { force: true });
       throw new SkeinError('digest-mismatch', `${path} did not arrive whole`, {
         fix: 'try again: skein outputs get JOB',
       });
     }
-    await chmod(part, mode);
+    chmodSync(part, mode);
     const target = await settle();
-    await rename(part, target);
+    renameSync(part, target);
     return target;
   } catch (error) {
     throw writing(path, error);
@@ -72,10 +73,7 @@ async function inherit(part: string, stem: string): Promise<void> {
 
 async function begun(part: string): Promise<{ readonly hash: Hash; readonly offset: number }> {
   const hash = createHash('sha256');
-  const offset = await stat(part).then(
-    (stats) => stats.size,
-    () => 0,
-  );
+  const offset = statSync(part, { throwIfNoEntry: false })?.size ?? 0;
   if (offset > 0) for await (const chunk of chunksOf(part)) hash.update(chunk);
   return { hash, offset };
 }
@@ -119,10 +117,10 @@ export async function spool(
   );
   try {
     await makeFolder(dirname(path));
-    await rm(part, { force: true });
+    rmSync(part, { force: true });
     const hash = createHash('sha256');
     await append(part, hash, bytes, 0o666);
-    return { part, sha256: hash.digest('hex'), sizeBytes: (await stat(part)).size };
+    return { part, sha256: hash.digest('hex'), sizeBytes: statSync(part).size };
   } catch (error) {
     throw writing(path, error);
   }

@@ -102,7 +102,7 @@ export class Fetcher {
     const open = async (offset: number): Promise<AsyncIterable<Uint8Array>> =>
       offset > 0 && offset === entry.bytes
         ? nothing()
-        : ((await openNear(dataFolder, entry.sha256 ?? '', offset)) ??
+        : (openNear(dataFolder, entry.sha256 ?? '', offset) ??
           this.#jobs.readOutput(jobId, task, entry.path, offset, signal));
     const placed = await this.#placer.place(entry, this.folderOf(task), open);
     return { task, path: entry.path, bytes: entry.bytes ?? 0, sha256: entry.sha256, placed };

@@ -1,6 +1,7 @@
 // Puts returned files where they belong: below the output folder, or back at the outside place that an argument named.
 // Never over a file that is not skein's to replace, never through a link that a result brought.
-import { chmod, lstat, readlink, realpath, rename, rm, symlink } from 'node:fs/promises';
+import { lstatSync, renameSync } from 'node:fs';
+import { chmod, lstat, readlink, realpath, rm, symlink } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { makeFolder } from '../../config/make-folder.ts';
 import { hashFile } from '../upload/hash.ts';
@@ -75,7 +76,7 @@ export class Placer {
       return { path, bytes: sizeBytes, kind: 'same', note: undefined };
     }
     const target = verdict === 'aside' ? await this.#asideOf(path, sha256) : path;
-    await rename(part, target);
+    renameSync(part, target);
     await this.#options.record.note(target, sha256);
     return this.#placed(path, target, sizeBytes);
   }
@@ -95,8 +96,7 @@ export class Placer {
   /** Whether a folder on the way is a link that skein itself wrote, to somewhere outside. */
   async #leadsOut(local: string, folder: string): Promise<boolean> {
     for (let at = dirname(local); within(folder, at); at = dirname(at)) {
-      const stats = await lstat(at).catch(() => undefined);
-      if (stats?.isSymbolicLink() !== true) continue;
+      if (!isLink(at)) continue;
       const shown = await realpath(at).catch(() => at);
       const root = await realpath(folder).catch(() => folder);
       if (within(root, shown) !== undefined) continue;
@@ -161,8 +161,7 @@ export class Placer {
 
   /** One to a file that no earlier result brought: there a local run would have written. */
   async #isUsersLink(path: string): Promise<boolean> {
-    const stats = await lstat(path).catch(() => undefined);
-    if (stats?.isSymbolicLink() !== true) return false;
+    if (!isLink(path)) return false;
     if ((await this.#options.record.lookUp(path)) === linkMark(await readlink(path))) return false;
     const shown = await realpath(path).catch(() => undefined);
     return shown !== undefined && (await lstat(shown)).isFile();
@@ -181,11 +180,17 @@ const refused = (path: string, why: string): Placed => ({
   note: `${path} stays on the mesh: ${why}`,
 });
 
+function isLink(path: string): boolean {
+  try {
+    return lstatSync(path, { throwIfNoEntry: false })?.isSymbolicLink() === true;
+  } catch {
+    // What may not be looked at is met with its reason where it is written to.
+    return false;
+  }
+}
+
 async function presentAt(path: string): Promise<Present> {
-  const stats = await lstat(path).catch((error: NodeJS.ErrnoException) => {
-    if (error.code === 'ENOENT' || error.code === 'ENOTDIR') return undefined;
-    throw error;
-  });
+  const stats = lstatSync(path, { throwIfNoEntry: false });
   if (stats === undefined) return { kind: 'nothing' };
   if (stats.isSymbolicLink()) return { kind: 'link', target: await readlink(path) };
   if (!stats.isFile()) return { kind: 'other' };

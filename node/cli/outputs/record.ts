@@ -1,7 +1,8 @@
 // What earlier runs of this user wrote here, so that a result may replace an older result and never anything else.
 // Lines of JSON in 256 small files, by the hash of the path's folder; appended, and rewritten when mostly out of date.
 import { createHash } from 'node:crypto';
-import { appendFile, mkdir, readFile, rename, writeFile } from 'node:fs/promises';
+import { appendFileSync, mkdirSync } from 'node:fs';
+import { readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 
 export interface WrittenRecord {
@@ -36,9 +37,9 @@ export function writtenRecord(stateFolder: string): WrittenRecord {
       if (bucket.written.get(path) === sha256) return;
       bucket.written.set(path, sha256);
       bucket.lines += 1;
-      await mkdir(folder, { recursive: true, mode: 0o700 });
+      mkdirSync(folder, { recursive: true, mode: 0o700 });
       if (bucket.lines > 2 * bucket.written.size + 256) await rewrite(bucket);
-      else await appendFile(bucket.file, line(path, sha256), { mode: 0o600 });
+      else appendFileSync(bucket.file, line(path, sha256), { mode: 0o600 });
     },
   };
 }
