@@ -122,7 +122,7 @@ export class GatewayPart {
   status(): BeatStatus {
     const incarnation = this.#log.view.get(keys.member(this.#core.transport.self))?.incarnation ?? 0;
     const claim = { incarnation, sequence: 0, slots: 0, prefetch: 0, memBytes: 0, wants: [] };
-    return { incarnation, begun: [], claim, busy: 0, draining: false };
+    return { incarnation, begun: [], claim, busy: 0, draining: false, restarting: false };
   }
 
   /** Opens the HTTP door. Fails with `port-in-use` where a port was asked for. */

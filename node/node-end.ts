@@ -1,6 +1,7 @@
 // How a node says that it is ready and how it ends: SIGTERM and SIGINT drain it, a second one hurries, SIGHUP starts it again
 // in place, a launcher's closed pipe and idleness (the mesh `local`) end it.
 import { closeSync, writeSync } from 'node:fs';
+import { flushCompileCache } from 'node:module';
 import { Socket } from 'node:net';
 import { surroundings } from './config/folders.ts';
 import { removeNodeEntry, writeNodeEntry } from './config/nodes.ts';
@@ -16,6 +17,8 @@ const IDLE_LOOK_MS = 1_000;
 const NOTE_EVERY_MS = 2_000;
 const READY_POLL_MS = 20;
 const READY_LIMIT_MS = 20_000;
+/** In SKEIN_RESTARTED, which a node that starts again in place has: a signal to end came before it could listen (cli.ts). */
+const TO_END = 'to-end';
 
 interface Parts {
   readonly gateway: GatewayPart | undefined;
@@ -30,7 +33,9 @@ export class NodeEnd {
   readonly #hurry = new AbortController();
   readonly #watching = new AbortController();
   #entry: string | undefined;
-  #ending = false;
+  #phase: 'up' | 'restarting' | 'ending' = 'up';
+  /** Told to end while it restarts. */
+  #endAsked = false;
 
   constructor(core: Core, parts: Parts) {
     this.#core = core;
@@ -60,6 +65,8 @@ export class NodeEnd {
       if (gateway !== undefined)
         process.stderr.write('skein: add a worker: skein ticket, then on the other machine: skein join TICKET\n');
     }
+    // A node ends by a kill or in place, and neither writes down what was compiled: the next start would take twice as long.
+    flushCompileCache();
     if (readyFd === undefined) return;
     const addresses = transport.addresses();
     const ready = {
@@ -100,25 +107,23 @@ export class NodeEnd {
   /** Resolves with the exit code. */
   wait(): Promise<number> {
     return new Promise((resolve) => {
-      const end = withoutEcho(
-        this.#core.clock,
-        () => void this.#onSignal().then((code) => code !== undefined && resolve(code)),
-      );
-      process.on('SIGTERM', end);
-      process.on('SIGINT', end);
-      process.on('SIGHUP', () => void this.#restart());
-      this.#watchLauncher(end);
-      if (this.#core.options.embedded) this.#watchIdleness(end);
+      const end = (): void => void this.#onSignal().then((code) => code !== undefined && resolve(code));
+      const onSignal = withoutEcho(this.#core.clock, end);
+      process.on('SIGTERM', onSignal);
+      process.on('SIGINT', onSignal);
+      process.on('SIGHUP', () => void this.#restart(end));
+      this.#watchLauncher(onSignal);
+      if (this.#core.options.embedded) this.#watchIdleness(onSignal);
+      if (process.env.SKEIN_RESTARTED === TO_END) end();
     });
   }
 
   /** @returns the exit code from the first signal, undefined from the later ones. */
   async #onSignal(): Promise<number | undefined> {
-    if (this.#ending) {
-      this.#hurry.abort();
-      return undefined;
-    }
-    this.#ending = true;
+    if (this.#phase === 'restarting') this.#endAsked = true;
+    if (this.#phase === 'ending') this.#hurry.abort();
+    if (this.#phase !== 'up') return undefined;
+    this.#phase = 'ending';
     await this.#removeEntry();
     const deadlineMs = this.#core.options.drainDeadlineMs;
     const drained = await this.#parts.worker?.worker.drain(deadlineMs, this.#hurry.signal);
@@ -128,13 +133,20 @@ export class NodeEnd {
   }
 
   /** In place: attempts stay with their runners, which the new process attaches to. */
-  async #restart(): Promise<void> {
-    if (this.#ending) return;
-    this.#ending = true;
+  async #restart(end: () => void): Promise<void> {
+    if (this.#phase !== 'up') return;
+    this.#phase = 'restarting';
+    this.#core.out.info({}, 'starts again in place');
+    await this.#parts.worker?.worker.announceRestart();
+    if (this.#endAsked) {
+      this.#phase = 'up';
+      return end();
+    }
     await this.#parts.worker?.stop({ keep: true });
     await this.#stopAll();
     // No descriptor but the standard ones lives on: `ready` was said, and the launcher is told by its pid from here on.
-    const env = { ...process.env, ...(launcher() !== undefined && { SKEIN_LAUNCHER: String(process.ppid) }) };
+    const fromLauncher = launcher() === undefined ? {} : { SKEIN_LAUNCHER: String(process.ppid) };
+    const env = { ...process.env, ...fromLauncher, SKEIN_RESTARTED: this.#endAsked ? TO_END : '1' };
     const argv = withoutReadyFd(process.argv.slice(1));
     process.execve?.(process.execPath, [process.execPath, ...process.execArgv, ...argv], env as Record<string, string>);
   }

@@ -29,6 +29,7 @@ export interface BeatStatus {
   readonly claim: Claim;
   readonly busy: number;
   readonly draining: boolean;
+  readonly restarting: boolean;
 }
 
 /** A sealed heartbeat as it went out, to be sent over the worker's stream too. */

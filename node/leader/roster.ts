@@ -62,7 +62,8 @@ export class Roster {
     if (member.state === 'left') this.leases.forget(peerId);
     // A new incarnation starts with a full lease: its first heartbeat is on the way.
     else if (member.state !== 'dead' && before?.incarnation !== member.incarnation) {
-      this.leases.heard(peerId, member.incarnation, [], this.#clock.uptime());
+      const said = { incarnation: member.incarnation, begun: [], restarting: false };
+      this.leases.heard(peerId, said, this.#clock.uptime());
     }
   }
 
@@ -89,13 +90,14 @@ export class Roster {
     if (member === undefined || member.incarnation !== heartbeat.incarnation) return false;
     if (member.state === 'dead' || member.state === 'left') return false;
     const known = this.#heartbeats.get(peerId);
-    if (known === undefined || isLater(heartbeat, known)) {
+    // What the latest heartbeat says, not this one: gossip may bring an older one late.
+    const latest = known === undefined || isLater(heartbeat, known) ? heartbeat : known;
+    if (latest === heartbeat) {
       this.#heartbeats.set(peerId, heartbeat);
       this.#begun.set(peerId, new Set(heartbeat.begun as Fence[]));
     }
-    // The list of the latest heartbeat, not of this one: gossip may bring an older one late.
-    const begun = [...(this.#begun.get(peerId) ?? [])];
-    return this.leases.heard(peerId, heartbeat.incarnation, begun, this.#clock.uptime());
+    const { incarnation, begun, restarting } = latest;
+    return this.leases.heard(peerId, { incarnation, begun: begun as Fence[], restarting }, this.#clock.uptime());
   }
 
   hasBegun(peerId: PeerId, fence: Fence): boolean {

@@ -8,9 +8,19 @@ export interface Lease {
   readonly heardAtMs: number;
   /** Fences that the worker said it had begun. */
   readonly begun: readonly Fence[];
+  /** It said last that its daemon starts again: its attempts freeze in time, and nothing is gained by taking them away. */
+  readonly restarting: boolean;
   /** `dead` was proposed: this incarnation is answered no more. */
   readonly condemned: boolean;
 }
+
+/** How long beyond its lease a daemon that starts again is waited for. */
+const RESTART_MS = 120_000;
+
+/** What the latest heartbeat says of an incarnation. */
+export type Said = Pick<Lease, 'incarnation' | 'begun' | 'restarting'>;
+
+const NOTHING_SAID = { begun: [], restarting: false } as const;
 
 export class Leases {
   readonly #leases = new Map<PeerId, Lease>();
@@ -22,8 +32,8 @@ export class Leases {
     this.#leases.clear();
     for (const { peerId, incarnation } of living) {
       const known = before.get(peerId);
-      const begun = known?.incarnation === incarnation ? known.begun : [];
-      this.#leases.set(peerId, { incarnation, heardAtMs: nowMs, begun, condemned: false });
+      const { begun, restarting } = known?.incarnation === incarnation ? known : NOTHING_SAID;
+      this.#leases.set(peerId, { incarnation, heardAtMs: nowMs, begun, restarting, condemned: false });
     }
     this.#lastPassMs = nowMs;
   }
@@ -38,11 +48,11 @@ export class Leases {
   }
 
   /** @returns whether the heartbeat may be answered. */
-  heard(peerId: PeerId, incarnation: number, begun: readonly Fence[], nowMs: number): boolean {
+  heard(peerId: PeerId, { incarnation, begun, restarting }: Said, nowMs: number): boolean {
     const known = this.#leases.get(peerId);
     if (known !== undefined && known.incarnation > incarnation) return false;
     if (known?.incarnation === incarnation && known.condemned) return false;
-    this.#leases.set(peerId, { incarnation, heardAtMs: nowMs, begun, condemned: false });
+    this.#leases.set(peerId, { incarnation, heardAtMs: nowMs, begun, restarting, condemned: false });
     return true;
   }
 
@@ -69,7 +79,7 @@ export class Leases {
     this.#lastPassMs = nowMs;
     if (stalled) return undefined;
     return Array.from(this.#leases, ([peerId, lease]) => ({ peerId, lease })).filter(
-      ({ lease }) => !lease.condemned && nowMs - lease.heardAtMs > leaseMs,
+      ({ lease }) => !lease.condemned && nowMs - lease.heardAtMs > leaseMs + (lease.restarting ? RESTART_MS : 0),
     );
   }
 

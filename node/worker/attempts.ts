@@ -185,6 +185,11 @@ export class Attempts {
     control.running?.kill(graceMs);
   }
 
+  /** Fences that were begun and have no process yet. */
+  starting(): readonly Fence[] {
+    return [...this.#controls].filter(([, { running }]) => running === undefined).map(([fence]) => fence);
+  }
+
   /** Fences whose script still runs, or is frozen, here. */
   alive(): readonly Fence[] {
     return [...this.#controls.keys()];

@@ -133,7 +133,7 @@ export class Ledger {
   /** The attempt's tree is gone; its report is still to be settled. Frees its slots. */
   ended(fence: Fence): void {
     const held = this.#held.get(fence);
-    if (held !== undefined) this.#held.set(fence, { ...held, phase: 'ended' });
+    if (held !== undefined && held.phase !== 'returned') this.#held.set(fence, { ...held, phase: 'ended' });
   }
 
   /** The report was committed or refused: either way the grant is closed. */
@@ -159,6 +159,14 @@ export class Ledger {
       this.cancel(fence);
       return [held.grant];
     });
+  }
+
+  /** Begun, but given back before anything ran. */
+  returned(fences: readonly Fence[]): void {
+    for (const fence of fences) {
+      const held = this.#held.get(fence);
+      if (held !== undefined) this.#held.set(fence, { ...held, phase: 'returned' });
+    }
   }
 
   get lease(): LeaseHeld | undefined {

@@ -30,6 +30,7 @@ const CALL_TIMEOUT_MS = 5_000;
 const ADOPT_RETRY_MS = 500;
 const SETTLE_BEFORE_REBIRTH_MS = 10_000;
 const SETTLE_BEFORE_END_MS = 5_000;
+const SETTLE_BEFORE_RESTART_MS = 1_000;
 const KILLED_WITHIN_MS = 10_000;
 const PREFETCH_MAX = 256;
 /** How much work, in time, a slot keeps ahead. */
@@ -50,6 +51,7 @@ export interface WorkerStatus {
   readonly claim: Claim;
   readonly busy: number;
   readonly draining: boolean;
+  readonly restarting: boolean;
 }
 
 /** Small values that survive the process, synced. */
@@ -98,6 +100,7 @@ export class Worker {
   #tellDue = false;
   #meanMs: number | undefined;
   #draining = false;
+  #restarting = false;
   /** The claim's sequence that the last heartbeat carried. */
   #saidSequence = 0;
   /** Attempts that ended and whose bytes are on their way to a gateway: their reports come after that. */
@@ -205,12 +208,13 @@ export class Worker {
       claim: this.#claim(ledger),
       busy: ledger?.busySlots ?? 0,
       draining: this.#draining,
+      restarting: this.#restarting,
     };
   }
 
   #claim(ledger: Ledger | undefined): Claim {
-    const slots = this.#draining || ledger === undefined ? 0 : this.#options.slots;
-    const prefetch = this.#draining ? 0 : this.#prefetch();
+    const slots = this.#beginsNothing || ledger === undefined ? 0 : this.#options.slots;
+    const prefetch = this.#beginsNothing ? 0 : this.#prefetch();
     const offered = `${slots}/${prefetch}`;
     if (offered !== this.#claimed) {
       this.#claimed = offered;
@@ -224,6 +228,10 @@ export class Worker {
       memBytes: this.#options.memBytes,
       wants: [],
     };
+  }
+
+  get #beginsNothing(): boolean {
+    return this.#draining || this.#restarting;
   }
 
   /** Short tasks are held ahead so that a slot never waits for a round trip; long ones are left for others. */
@@ -321,7 +329,7 @@ export class Worker {
     const ledger = this.#ledger;
     if (ledger === undefined || this.#rebirth !== undefined) return;
     // One that was under way when the drain began.
-    if (this.#draining) {
+    if (this.#beginsNothing) {
       this.#giveBack(ledger.unbegun());
       return;
     }
@@ -348,7 +356,7 @@ export class Worker {
   /** What begins next gets its files now; what was given back lets go of them. */
   #prepare(): void {
     const ledger = this.#ledger;
-    const next = ledger === undefined || this.#draining ? [] : ledger.unbegun().slice(0, this.#options.slots);
+    const next = ledger === undefined || this.#beginsNothing ? [] : ledger.unbegun().slice(0, this.#options.slots);
     this.#parts.attempts.prepare(next.flatMap((fence) => ledger?.get(fence)?.grant ?? []));
   }
 
@@ -476,6 +484,7 @@ export class Worker {
    */
   async drain(deadlineMs: number, hurry: AbortSignal): Promise<boolean> {
     this.#draining = true;
+    this.#restarting = false;
     this.#giveBack(this.#ledger?.unbegun() ?? []);
     void this.#beat();
     const { attempts, clock } = this.#parts;
@@ -490,6 +499,21 @@ export class Worker {
     while (attempts.alive().length > 0 && clock.monotonic() < gone) await clock.sleep(25);
     await this.#reported(SETTLE_BEFORE_END_MS);
     return left.length === 0;
+  }
+
+  /**
+   * Before its daemon starts again in place: nothing begins any more, what has no process yet goes back unblamed, and the
+   * leader hears that silence is no death now. Its answer is one more full lease for the attempts that run on.
+   */
+  async announceRestart(): Promise<void> {
+    this.#restarting = true;
+    const { attempts, reporter } = this.#parts;
+    const starting = attempts.starting();
+    for (const fence of starting) attempts.stop(fence, 'unbegun', 0);
+    this.#ledger?.returned(starting);
+    await this.#beat();
+    this.#giveBack(this.#ledger?.unbegun() ?? []);
+    await reporter.drained(SETTLE_BEFORE_RESTART_MS);
   }
 
   /** @returns whether all that has ended is settled within the time given. */

@@ -34,6 +34,8 @@ const Heartbeat = Type.Object(
     sequence: Count,
     version: Text(64),
     draining: Type.Boolean(),
+    /** Its daemon starts again in place and is silent meanwhile: the leader waits for it beyond the lease. */
+    restarting: Type.Boolean(),
     /** Fences that this incarnation has begun and not ended. */
     begun: Fences,
     claim: Claim,

@@ -143,12 +143,14 @@ export function heartbeatOf(
     slots = 2,
     prefetch = 0,
     draining = false,
+    restarting = false,
   }: {
     incarnation?: number;
     begun?: readonly Fence[];
     slots?: number;
     prefetch?: number;
     draining?: boolean;
+    restarting?: boolean;
   } = {},
 ): Heartbeat {
   return {
@@ -159,6 +161,7 @@ export function heartbeatOf(
     sequence,
     version: '0',
     draining,
+    restarting,
     begun: [...begun],
     claim: { incarnation, sequence, slots, prefetch, memBytes: 8e9, wants: [] },
     slots: { busy: 0, total: slots },

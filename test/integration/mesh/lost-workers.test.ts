@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { AttemptView, TaskView } from '../../../protocol/api/job.ts';
-import { Mesh, type MeshNode, until } from '../../support/mesh.ts';
+import { Mesh, type MeshNode, pidsWith, until } from '../../support/mesh.ts';
 
 const LEASE_MS = 15_000;
 /** Death is judged at the lease's end, and a pass comes every second. */
@@ -74,6 +74,13 @@ const only = (tasks: readonly number[] | undefined): number => {
 };
 
 const last = (task: TaskView): AttemptView => task.attempts.at(-1) as AttemptView;
+
+const startedAgain = (pid: number): boolean => pidsWith('SKEIN_RESTARTED=', ['environ']).includes(pid);
+
+function catchesHangUp(pid: number): boolean {
+  const mask = /SigCgt:\s*([0-9a-f]+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1] ?? '0';
+  return (BigInt(`0x${mask}`) & 1n) === 1n;
+}
 
 function byName(mesh: Mesh, name: string): MeshNode {
   const node = mesh.nodes.find((one) => one.name === name);
@@ -241,6 +248,45 @@ test('SIGHUP of a worker and of a gateway costs running tasks nothing', async ()
     assert.is((await bench.checkOneResult(jobId, n)).attempts.length, 1);
     assert.is(bench.starts(n), 1);
   }
+});
+
+test('a restart that takes longer than the lease freezes the attempt and loses nothing', async () => {
+  await using mesh = new Mesh();
+  await mesh.up({ roles: 'gateway,voter' });
+  const worker = await mesh.join('w', { slots: 1 });
+  const bench = new Bench(mesh);
+  const jobId = await bench.submit(1);
+  await bench.running(jobId, 1);
+  worker.signal('SIGHUP');
+  await until('it starts again', () => startedAgain(worker.pid));
+  // A machine so busy that the new process gets nowhere.
+  worker.signal('SIGSTOP');
+  const leaseOf = async (): Promise<number | null | undefined> => (await mesh.peers())[1]?.leaseLeftMs;
+  await until('its lease is over', async () => (await leaseOf()) === 0, { seen: () => mesh.peers() });
+  const passes = performance.now() + 3_000;
+  await until('the leader has judged', () => performance.now() > passes);
+  worker.signal('SIGCONT');
+  bench.release(1);
+  assert.is((await mesh.untilEnded(jobId)).state, 'completed');
+  assert.is((await bench.checkOneResult(jobId, 1)).attempts.length, 1);
+  assert.is(bench.starts(1), 1);
+});
+
+test('signals that come while a node starts again neither end it over its attempts nor are lost', async () => {
+  await using mesh = new Mesh();
+  await mesh.up({ roles: 'gateway,voter' });
+  const worker = await mesh.join('w', { slots: 1 });
+  const bench = new Bench(mesh);
+  const jobId = await bench.submit(1);
+  await bench.running(jobId, 1);
+  worker.signal('SIGHUP');
+  await until('the new process catches SIGHUP', () => startedAgain(worker.pid) && catchesHangUp(worker.pid));
+  worker.signal('SIGHUP');
+  worker.signal('SIGTERM');
+  bench.release(1);
+  assert.equal(await worker.ended(), { code: 0, signal: null });
+  assert.is((await mesh.untilEnded(jobId)).state, 'completed');
+  assert.is((await bench.checkOneResult(jobId, 1)).attempts.length, 1);
 });
 
 test.run();

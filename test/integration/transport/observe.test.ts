@@ -22,6 +22,7 @@ const status: BeatStatus = {
   claim: { incarnation: 1, sequence: 1, slots: 4, prefetch: 1, memBytes: 0, wants: [] },
   busy: 3,
   draining: false,
+  restarting: false,
 };
 
 async function startNode(key: PeerKey, observer: PeerKey, list: MemberList) {

@@ -47,6 +47,7 @@ export function heartbeat(peerId: PeerId, change: Partial<Heartbeat> = {}): Hear
     sequence: 1,
     version: '0.1.0',
     draining: false,
+    restarting: false,
     begun: [],
     claim: { incarnation: 1, sequence: 1, slots: 2, prefetch: 0, memBytes: 0, wants: [] },
     slots: { busy: 1, total: 2 },

@@ -21,6 +21,7 @@ const status: BeatStatus = {
   claim: { incarnation: 1, sequence: 1, slots: 2, prefetch: 1, memBytes: 0, wants: [] },
   busy: 1,
   draining: false,
+  restarting: false,
 };
 
 async function bed(names: readonly string[]) {

@@ -128,6 +128,18 @@ test('a worker that is silent for a lease is declared dead, one that beats is no
   checkJob(leader.log.state, J);
 });
 
+test('a worker that said that it starts again is waited for, also when an older heartbeat comes late', async () => {
+  const leader = await leaderOf(meshOf(ANN, BOB));
+  const { log, roster } = leader;
+  roster.heard(heartbeatOf(ANN, 2, { restarting: true }));
+  roster.heard(heartbeatOf(ANN, 1));
+  await judgeFor(leader, 60);
+  assert.equal([log.state.member(ANN).state, log.state.member(BOB).state], ['alive', 'dead']);
+  log.commit(adopted(ANN, 2));
+  await judgeFor(leader, 16);
+  assert.is(log.state.member(ANN).state, 'dead', 'its next incarnation has a lease as any other');
+});
+
 test('a death that could not be recorded is proposed again, and its worker is answered no more', async () => {
   const leader = await leaderOf(meshOf(ANN));
   leader.log.failing = 'no-quorum';

@@ -14,6 +14,8 @@ function armed(): Leases {
   return leases;
 }
 
+const said = (incarnation: number, begun: readonly Fence[] = []) => ({ incarnation, begun, restarting: false });
+
 /** Passes often enough that the leader does not take itself for stopped. */
 function judgeUntil(leases: Leases, fromMs: number, toMs: number): string[] {
   const found = new Set<string>();
@@ -30,7 +32,7 @@ test('a lease holds in full after an election, and expires a moment after its en
 
 test('a heartbeat renews the lease from when it was heard', () => {
   const leases = armed();
-  assert.ok(leases.heard(ANN, 1, begun, 10_000));
+  assert.ok(leases.heard(ANN, said(1, begun), 10_000));
   assert.is(leases.leftMs(ANN, LEASE, 12_000), 13_000);
   assert.is(leases.leftMs(ANN, LEASE, 99_000), 0);
   assert.is(leases.leftMs(BOB, LEASE, 0), null);
@@ -39,17 +41,17 @@ test('a heartbeat renews the lease from when it was heard', () => {
 
 test('a heartbeat of an earlier incarnation renews nothing', () => {
   const leases = armed();
-  leases.heard(ANN, 2, [], 5_000);
-  assert.not.ok(leases.heard(ANN, 1, begun, 9_000));
-  assert.equal(leases.get(ANN), { incarnation: 2, heardAtMs: 5_000, begun: [], condemned: false });
+  leases.heard(ANN, said(2, []), 5_000);
+  assert.not.ok(leases.heard(ANN, said(1, begun), 9_000));
+  assert.equal(leases.get(ANN), { incarnation: 2, heardAtMs: 5_000, begun: [], restarting: false, condemned: false });
 });
 
 test('from proposing its death on, an incarnation is heard and judged no more, the next one is', () => {
   const leases = armed();
   leases.condemn(ANN);
-  assert.not.ok(leases.heard(ANN, 1, [], 5_000));
+  assert.not.ok(leases.heard(ANN, said(1, []), 5_000));
   assert.equal(judgeUntil(leases, 1_000, 40_000), []);
-  assert.ok(leases.heard(ANN, 2, [], 41_000));
+  assert.ok(leases.heard(ANN, said(2, []), 41_000));
   assert.is(leases.get(ANN)?.condemned, false);
 });
 
@@ -68,19 +70,28 @@ test('a leader that was stopped stands by the deaths that it proposed before: th
   leases.condemn(ANN);
   leases.resume(60_000);
   assert.is(leases.get(ANN)?.condemned, true);
-  assert.not.ok(leases.heard(ANN, 1, [], 61_000));
+  assert.not.ok(leases.heard(ANN, said(1, []), 61_000));
+});
+
+test('a worker that said that it starts again is waited for beyond its lease, and not for ever', () => {
+  const leases = armed();
+  leases.heard(ANN, { ...said(1, begun), restarting: true }, 5_000);
+  assert.equal(judgeUntil(leases, 6_000, 100_000), []);
+  assert.equal(judgeUntil(leases, 101_000, 141_000), [ANN]);
+  leases.heard(ANN, said(2), 142_000);
+  assert.equal(judgeUntil(leases, 142_000, 158_000), [ANN], 'back again it has a lease as any other');
 });
 
 test('an election frees the condemned: only what the log says counts now', () => {
   const leases = armed();
   leases.condemn(ANN);
   leases.rearm([{ peerId: ANN, incarnation: 1 }], 60_000);
-  assert.ok(leases.heard(ANN, 1, [], 61_000));
+  assert.ok(leases.heard(ANN, said(1, []), 61_000));
 });
 
 test('an election keeps what an incarnation was heard to have begun, and nothing of another’s', () => {
   const leases = armed();
-  leases.heard(ANN, 1, begun, 1_000);
+  leases.heard(ANN, said(1, begun), 1_000);
   leases.rearm([{ peerId: ANN, incarnation: 1 }], 2_000);
   assert.equal(leases.get(ANN)?.begun, begun);
   leases.rearm([{ peerId: ANN, incarnation: 2 }], 3_000);

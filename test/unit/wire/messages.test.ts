@@ -25,6 +25,7 @@ const heartbeat: Heartbeat = {
   sequence: 9,
   version: '0.1.0',
   draining: false,
+  restarting: false,
   begun: [makeFence(epochId, 17)],
   claim: {
     incarnation: 2,

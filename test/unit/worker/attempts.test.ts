@@ -137,6 +137,24 @@ test('another failure that no repetition mends is the runtime’s', async () => 
   assert.is(reasonOf(await attempts.run(grant, noticed)), 'runtime-failed');
 });
 
+test('what has no process yet can be told apart, and goes back as unbegun', async () => {
+  const { fake, running, attempts } = setUp();
+  const staged = Promise.withResolvers<AttemptSpec>();
+  fake.prepare = () => staged.promise;
+  const run = attempts.run(grant, noticed);
+  assert.equal(attempts.starting(), [fence]);
+  attempts.stop(fence, 'unbegun', 0);
+  staged.resolve(spec);
+  assert.is(reasonOf(await run), 'ended: unbegun');
+  assert.equal(running.kills, []);
+  fake.prepare = async () => spec;
+  const next = attempts.run(grant, noticed);
+  for (let turn = 0; turn < 10 && attempts.starting().length > 0; turn++) await Promise.resolve();
+  assert.equal(attempts.starting(), []);
+  running.end(exited);
+  await next;
+});
+
 test('gateways that are away cost time, not the attempt', async () => {
   const { clock, running, fake, attempts } = setUp();
   fake.prepare = failing('unreachable');

@@ -316,7 +316,7 @@ class World {
 
   #account(command: Command, answer: Readonly<Record<string, unknown>>): void {
     if (command.kind === 'job.retried') this.results.clear();
-    if (command.kind === 'member.adopted') this.leases.heard(command.peerId, command.incarnation, [], this.now);
+    if (command.kind === 'member.adopted') this.hears(command.peerId, command.incarnation, []);
     if (command.kind === 'member.dead' && command.begun.length > 0) this.count('death at work');
     if (command.kind === 'task.granted') {
       const grant = pushed(this.state.index, { task: command.task, incarnation: command.incarnation });
@@ -333,6 +333,10 @@ class World {
     return this.workers[peerId === ANN ? 0 : 1] as Worker;
   }
 
+  hears(peerId: PeerId, incarnation: number, begun: readonly Fence[]): boolean {
+    return this.leases.heard(peerId, { incarnation, begun, restarting: false }, this.now);
+  }
+
   begunOf(peerId: PeerId): readonly Fence[] {
     return this.leases.get(peerId)?.begun ?? [];
   }
@@ -344,7 +348,7 @@ class World {
     if (incarnation < member.incarnation) return answered(sequence, { ...silence, dead: member.incarnation - 1 });
     if (incarnation > member.incarnation) return undefined;
     if (member.state === 'dead') return answered(sequence, { ...silence, dead: incarnation });
-    if (!this.leases.heard(peerId, incarnation, begun, this.now)) return undefined;
+    if (!this.hears(peerId, incarnation, begun)) return undefined;
     const holds = this.state.holds(peerId);
     const fences = this.state.fences(peerId);
     const missing = holds.filter((_, at) => !begun.includes(fences[at] as Fence));

@@ -35,6 +35,19 @@ test('nothing begins once the lease has lapsed, counted from when the heartbeat 
   assert.equal(fencesOf(ledger.begin(NOW + 28_999)), [fence(5)]);
 });
 
+test('what was begun and given back before it ran is no longer told as begun, and never begins again', () => {
+  const ledger = leased();
+  ledger.onGrants([pushed(5), pushed(6)]);
+  ledger.begin(NOW);
+  ledger.returned([fence(5)]);
+  assert.equal(ledger.begun(), [fence(6)]);
+  assert.is(ledger.busySlots, 1);
+  ledger.ended(fence(5));
+  assert.equal(ledger.begun(), [fence(6)]);
+  ledger.onGrants([pushed(5)]);
+  assert.equal(ledger.begin(NOW), []);
+});
+
 test('a fence begins at most once, however often its grant is pushed', () => {
   const ledger = leased();
   ledger.onGrants([pushed(5), pushed(5)]);
