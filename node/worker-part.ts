@@ -62,6 +62,7 @@ export class WorkerPart {
         attemptsFolder,
         spareFolder: join(core.options.dataFolder, 'spare'),
         slots: kept.slots,
+        containment: runtime.containment,
         path: process.env.PATH ?? DEFAULT_PATH,
         lang: process.env.LANG ?? 'C.UTF-8',
       },

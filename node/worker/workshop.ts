@@ -21,7 +21,7 @@ import type { Log } from '../log.ts';
 import { slotsOf } from '../policy/placement.ts';
 import { taskEnvironment } from '../runtime/environment.ts';
 import { scriptArgv } from '../runtime/interpreter.ts';
-import type { AttemptEnded, AttemptSpec, RunningAttempt } from '../runtime/port.ts';
+import type { AttemptEnded, AttemptSpec, RunningAttempt, Runtime } from '../runtime/port.ts';
 import { cutDetail, type Workshop } from './attempts.ts';
 import type { Room } from './room.ts';
 
@@ -52,6 +52,7 @@ export interface WorkshopOptions {
   /** Absolute, on the same disk. */
   readonly spareFolder: string;
   readonly slots: number;
+  readonly containment: Runtime['containment'];
   /** The worker's own PATH and LANG, for tasks that bring none. */
   readonly path: string;
   readonly lang: string;
@@ -70,7 +71,9 @@ export class FileWorkshop implements Workshop {
   constructor(parts: WorkshopParts, options: WorkshopOptions) {
     this.#parts = parts;
     this.#options = options;
-    this.#spare = new SpareFolders(options.spareFolder, options.slots * 2);
+    // Without a namespace a process may have escaped its attempt's end, and would go on writing into another's folder.
+    const spares = options.containment === 'pid-namespace' ? options.slots * 2 : 0;
+    this.#spare = new SpareFolders(options.spareFolder, spares);
   }
 
   folderOf(fence: Fence): string {

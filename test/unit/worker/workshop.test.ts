@@ -1,0 +1,51 @@
+// What becomes of an attempt's files on its worker.
+import { readdirSync } from 'node:fs';
+import { test } from 'uvu';
+import * as assert from 'uvu/assert';
+import { MemoryBlobStore } from '../../../node/blob/memory.ts';
+import { silentLog } from '../../../node/log.ts';
+import type { Runtime } from '../../../node/runtime/port.ts';
+import { FileWorkshop } from '../../../node/worker/workshop.ts';
+import { type TestFolder, testFolder } from '../../support/folder.ts';
+import { pushed } from '../../support/grants.ts';
+import { ManualClock } from '../../support/manual-clock.ts';
+import { specOf } from '../../support/state.ts';
+
+function workshopIn(folder: TestFolder, containment: Runtime['containment']): FileWorkshop {
+  folder.write({ attempts: null });
+  const clock = new ManualClock();
+  return new FileWorkshop(
+    {
+      store: new MemoryBlobStore({ clock }),
+      carrier: { fetch: async () => {}, deliver: async () => {} },
+      room: { ensure: async () => {}, isShort: async () => false },
+      clock,
+      out: silentLog,
+    },
+    {
+      attemptsFolder: folder.at('attempts'),
+      spareFolder: folder.at('spare'),
+      slots: 2,
+      containment,
+      path: '/usr/bin:/bin',
+      lang: 'C.UTF-8',
+    },
+  );
+}
+
+test('a folder is used again only where nothing can have escaped the end of its attempt', async () => {
+  for (const [containment, spares] of [
+    ['pid-namespace', 1],
+    ['process-group', 0],
+  ] as const) {
+    using folder = testFolder();
+    const workshop = workshopIn(folder, containment);
+    const grant = { ...pushed(5), spec: specOf({ command: ['true'] }) };
+    await workshop.prepare(grant, new AbortController().signal);
+    await workshop.discard(grant.fence);
+    assert.equal(readdirSync(folder.at('attempts')), []);
+    assert.is(readdirSync(folder.at('spare')).length, spares, containment);
+  }
+});
+
+test.run();
