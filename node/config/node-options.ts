@@ -4,6 +4,7 @@ import { cpus, hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { SkeinError } from '../../protocol/errors.ts';
 import type { Role } from '../../protocol/state/rows.ts';
+import { slotsMax } from '../../protocol/wire/shapes.ts';
 import { defaultDataFolder, type Surroundings } from './folders.ts';
 import { parseDuration } from './units.ts';
 import { readYaml, type YamlFile } from './yaml-file.ts';
@@ -68,7 +69,7 @@ const KEYS = {
   listen: 'HOST:PORT or a multiaddr',
   announce: 'a list of HOST:PORT or multiaddrs',
   roles: 'worker, gateway, voter',
-  slots: 'a whole number from 1 to 4096',
+  slots: `a whole number from 1 to ${slotsMax}`,
   name: 'a name',
   mesh: 'a name',
   tlsCert: 'a file',
@@ -102,7 +103,7 @@ export async function nodeOptions(
     listen: address(said('listen'), MESH, KEYS.listen),
     announce: texts(said('announce'), KEYS.announce),
     roles: rolesOf(said('roles')),
-    slots: slots === undefined ? Math.max(1, cpus().length) : whole(slots, 1, 4096, KEYS.slots),
+    slots: slots === undefined ? Math.min(Math.max(1, cpus().length), slotsMax) : whole(slots, 1, slotsMax, KEYS.slots),
     slotsExplicit: slots !== undefined,
     name: text(name, KEYS.name) ?? (hostname() || 'node'),
     nameExplicit: name !== undefined,

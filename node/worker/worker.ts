@@ -7,6 +7,7 @@ import type { Clock } from '../../protocol/time.ts';
 import { type Answer, answerCodec, type Claim } from '../../protocol/wire/heartbeat.ts';
 import type { MemberList } from '../../protocol/wire/members.ts';
 import { memberListCodec, membersQueryCodec } from '../../protocol/wire/members.ts';
+import { prefetchMax } from '../../protocol/wire/shapes.ts';
 import {
   adoptCodec,
   cancelCodec,
@@ -32,7 +33,6 @@ const SETTLE_BEFORE_REBIRTH_MS = 10_000;
 const SETTLE_BEFORE_END_MS = 5_000;
 const SETTLE_BEFORE_RESTART_MS = 1_000;
 const KILLED_WITHIN_MS = 10_000;
-const PREFETCH_MAX = 256;
 /** How much work, in time, a slot keeps ahead. */
 const PREFETCH_MS = 100;
 const BEAT_QUIET_MS = 50;
@@ -236,10 +236,10 @@ export class Worker {
 
   /** Short tasks are held ahead so that a slot never waits for a round trip; long ones are left for others. */
   #prefetch(): number {
-    if (this.#meanMs === undefined) return this.#options.slots;
+    if (this.#meanMs === undefined) return Math.min(prefetchMax, this.#options.slots);
     const ahead = Math.floor((this.#options.slots * PREFETCH_MS) / Math.max(0.1, this.#meanMs));
     // Powers of two, so that the claim does not change with every attempt.
-    return ahead < 1 ? 0 : Math.min(PREFETCH_MAX, 2 ** Math.floor(Math.log2(ahead)));
+    return ahead < 1 ? 0 : Math.min(prefetchMax, 2 ** Math.floor(Math.log2(ahead)));
   }
 
   async #beat(): Promise<void> {

@@ -2,7 +2,19 @@
 import { type Static, Type } from 'typebox';
 import { SkeinError } from '../errors.ts';
 import { type Codec, codec } from './codec.ts';
-import { Addresses, Count, closed, EpochIdShape, Fences, JobIdShape, PeerIdShape, RolesShape, Text } from './shapes.ts';
+import {
+  Addresses,
+  Count,
+  closed,
+  EpochIdShape,
+  Fences,
+  JobIdShape,
+  PeerIdShape,
+  prefetchMax,
+  RolesShape,
+  slotsMax,
+  Text,
+} from './shapes.ts';
 import { WindowEntries } from './window.ts';
 import { PackedGrants, type PushedGrant, packGrants, unpackGrants } from './work.ts';
 
@@ -13,9 +25,9 @@ const Claim = Type.Object(
     incarnation: Count,
     sequence: Count,
     /** Total capacity; room is this and `prefetch` less the open grants in the log. */
-    slots: Type.Integer({ minimum: 0, maximum: 4096 }),
+    slots: Type.Integer({ minimum: 0, maximum: slotsMax }),
     /** How many further grants it will hold unbegun. */
-    prefetch: Type.Integer({ minimum: 0, maximum: 4096 }),
+    prefetch: Type.Integer({ minimum: 0, maximum: prefetchMax }),
     memBytes: Count,
     /** Best first; empty means anything of the window. */
     wants: Type.Array(Type.Object({ jobId: JobIdShape }, closed), { maxItems: 128 }),

@@ -15,8 +15,12 @@ export const Sha256Shape = Type.Unsafe<Sha256>(Type.String({ pattern: '^[0-9a-f]
 export const FenceShape = Type.Unsafe<Fence>(Type.String({ pattern: '^[0-9a-f]{32}\\.[1-9][0-9]{0,15}$' }));
 export const RoleShape = Type.Union([Type.Literal('worker'), Type.Literal('gateway'), Type.Literal('voter')]);
 export const RolesShape = Type.Unsafe<readonly Role[]>(Type.Array(RoleShape, { maxItems: 3 }));
-/** A node's attempts and grants are bounded, so that a heartbeat fits one gossip message. */
-export const fencesMax = 1024;
+/** Of one node. */
+export const slotsMax = 512;
+/** How many grants a node may hold unbegun. */
+export const prefetchMax = 256;
+/** All that one node can hold: its heartbeat fits one gossip message, and no answer is too long to renew its lease. */
+export const fencesMax = slotsMax + prefetchMax;
 export const Fences = Type.Array(FenceShape, { maxItems: fencesMax });
 export const Address = Text(1024);
 export const Addresses = Type.Array(Address, { maxItems: 16 });

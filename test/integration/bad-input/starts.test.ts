@@ -36,7 +36,7 @@ const listening = (port: number): Promise<Server | undefined> =>
 test('a node’s file and flags: file, line, key and what was expected', async () => {
   await using mesh = new Mesh();
   const files: readonly (readonly [text: string, says: RegExp])[] = [
-    ['slots: 0\n', /node\.yaml:1:1 slots: 0 is not a whole number from 1 to 4096/],
+    ['slots: 0\n', /node\.yaml:1:1 slots: 0 is not a whole number from 1 to 512/],
     ['# here\nfrob: 1\n', /node\.yaml:2:1 frob: expected one of http, listen, /],
     ['http: [1]\n', /node\.yaml:1:1 http: \[1\] is not HOST:PORT/],
     ['http: 127.0.0.1:99999\n', /node\.yaml:1:1 http: "127\.0\.0\.1:99999" is not HOST:PORT/],

@@ -73,7 +73,7 @@ test('what is wrong names its place and what was expected', async () => {
   folder.write({ 'd/node.yaml': 'slots: many\n', 'e/node.yaml': 'slotz: 1\n' });
   assert.match((await failure(options(folder, { http: 'box' }))).message, /^--http: "box" is not HOST:PORT/);
   assert.is((await failure(options(folder, { roles: 'king' }))).code, 'usage');
-  assert.is((await failure(options(folder, { slots: '0' }))).code, 'usage');
+  for (const slots of ['0', '513']) assert.is((await failure(options(folder, { slots }))).code, 'usage');
   assert.is((await failure(options(folder, { tlsCert: 'x' }))).code, 'usage');
   assert.is((await failure(options(folder, { config: 'nowhere.yaml' }))).code, 'file-missing');
   const inFile = await failure(options(folder, { data: 'd' }));

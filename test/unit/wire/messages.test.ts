@@ -4,6 +4,7 @@ import type { JobSpec } from '../../../protocol/api/jobspec.ts';
 import type { SkeinError } from '../../../protocol/errors.ts';
 import { type EpochId, type JobId, makeFence, type PeerId } from '../../../protocol/ids.ts';
 import { type Answer, answerCodec, type Heartbeat, heartbeatCodec, isLater } from '../../../protocol/wire/heartbeat.ts';
+import { prefetchMax, slotsMax } from '../../../protocol/wire/shapes.ts';
 import {
   decodeGrants,
   encodeGrants,
@@ -11,6 +12,7 @@ import {
   logPartCodec,
   type PushedGrant,
 } from '../../../protocol/wire/work.ts';
+import { answered } from '../../support/grants.ts';
 
 const epochId = '12'.repeat(16) as EpochId;
 const json = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value));
@@ -63,7 +65,9 @@ test('a heartbeat reads back, and one that is out of bounds anywhere is refused'
   const wrong: readonly object[] = [
     { begun: ['x.1'] },
     { begun: [`${epochId}.0`] },
-    { begun: Array.from({ length: 1025 }, (_, n) => makeFence(epochId, n + 1)) },
+    { begun: Array.from({ length: 769 }, (_, n) => makeFence(epochId, n + 1)) },
+    { claim: { ...heartbeat.claim, slots: 513 } },
+    { claim: { ...heartbeat.claim, prefetch: 257 } },
     { incarnation: -1 },
     { incarnation: 2 ** 60 },
     { sequence: 1.5 },
@@ -77,6 +81,15 @@ test('a heartbeat reads back, and one that is out of bounds anywhere is refused'
   refuses(() => heartbeatCodec.decode(new Uint8Array(60_001)), 'too-large');
   refuses(() => heartbeatCodec.decode(Uint8Array.of(0xff, 0xfe)), 'invalid-request');
   refuses(() => heartbeatCodec.decode(new TextEncoder().encode('{"peerId":')), 'invalid-request');
+});
+
+test('all that a node of the most slots may hold fits its heartbeat and the answer that renews its lease', () => {
+  const fences = Array.from({ length: slotsMax + prefetchMax }, (_, n) => makeFence(epochId, 900_000_000_000 + n));
+  const claim = { ...heartbeat.claim, slots: slotsMax, prefetch: prefetchMax };
+  const full = { ...heartbeat, claim, begun: fences };
+  assert.equal(heartbeatCodec.decode(heartbeatCodec.encode(full)), full);
+  const answer = answered(1, { fences });
+  assert.equal(answerCodec.decode(answerCodec.encode(answer)), answer);
 });
 
 test('deep nesting is refused and nothing worse', () => {
