@@ -101,7 +101,7 @@ export class WorkerPart {
         sealBeat: (status) => gossip.sealBeat(status),
         members,
         grantOf: (attempt) => workshop.grantOf(attempt),
-        recovered: (fences) => workshop.discardAllBut(new Set(fences)),
+        leftovers: (kept) => workshop.leftovers(new Set(kept)),
       },
       { slots: kept.slots, memBytes: totalmem() },
     );

@@ -1,8 +1,8 @@
 // The soft plane of one node: says its heartbeat and hears those of others. Nothing heard here gives a right to anything;
 // lose it all and the mesh is slow but correct.
 import { SkeinError } from '../../protocol/errors.ts';
-import type { EpochId, Fence, PeerId } from '../../protocol/ids.ts';
-import type { Role } from '../../protocol/state/rows.ts';
+import type { EpochId, PeerId } from '../../protocol/ids.ts';
+import type { Begun, Role } from '../../protocol/state/rows.ts';
 import type { Clock } from '../../protocol/time.ts';
 import {
   type Envelope,
@@ -25,7 +25,7 @@ import { Watchdog } from './watchdog.ts';
 /** What changes from one heartbeat to the next and this room cannot know. */
 export interface BeatStatus {
   readonly incarnation: number;
-  readonly begun: readonly Fence[];
+  readonly begun: readonly Begun[];
   readonly claim: Claim;
   readonly busy: number;
   readonly draining: boolean;

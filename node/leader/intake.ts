@@ -101,7 +101,7 @@ export class Intake {
 
   async #ended(from: PeerId, body: Uint8Array): Promise<Uint8Array> {
     const settled = endedCodec.decode(body).map((item) => {
-      const { jobId, task, incarnation, reason } = item;
+      const { jobId, task, incarnation, startedAt, reason } = item;
       const fence = item.fence as Fence;
       return this.#settle({
         kind: 'task.ended',
@@ -110,6 +110,7 @@ export class Intake {
         task,
         peerId: from,
         incarnation,
+        startedAt,
         reason,
         at: this.#now(),
       });
@@ -118,14 +119,14 @@ export class Intake {
   }
 
   async #adopt(from: PeerId, body: Uint8Array): Promise<Uint8Array> {
-    const { incarnation, fences } = adoptCodec.decode(body);
-    const begun = this.#parts.roster.leases.get(from)?.begun ?? [];
+    const { incarnation, fences, begun } = adoptCodec.decode(body);
+    const heard = this.#parts.roster.leases.get(from)?.begun ?? [];
     const command: Command = {
       kind: 'member.adopted',
       peerId: from,
       incarnation,
       fences: fences as Fence[],
-      begun,
+      begun: [...new Map([...heard, ...begun])],
       at: this.#now(),
     };
     return settledCodec.encode([await this.#settle(command)]);

@@ -53,7 +53,14 @@ export class Reaper {
     const reason = `no heartbeat for ${Math.round(settings.leaseMs / 1000)} s`;
     try {
       await log.propose(
-        { kind: 'member.dead', peerId, incarnation, begun: lease.begun, reason, at: clock.now() },
+        {
+          kind: 'member.dead',
+          peerId,
+          incarnation,
+          begun: lease.begun === null ? null : [...lease.begun],
+          reason,
+          at: clock.now(),
+        },
         { timeoutMs: PROPOSE_TIMEOUT_MS, signal: this.#stopped },
       );
     } catch (error) {

@@ -20,7 +20,6 @@ export class Roster {
   readonly #log: Pick<ReplicatedLog, 'view' | 'scan' | 'status'>;
   readonly #clock: Clock;
   readonly #heartbeats = new Map<PeerId, Heartbeat>();
-  readonly #begun = new Map<PeerId, ReadonlySet<Fence>>();
   readonly #members = new Map<PeerId, MemberRow>();
   /** Log index of the last change to the member list. */
   #membersIndex = 0;
@@ -60,10 +59,10 @@ export class Roster {
     const before = this.#members.get(peerId);
     this.#members.set(peerId, member);
     if (member.state === 'left') this.leases.forget(peerId);
-    // A new incarnation starts with a full lease: its first heartbeat is on the way.
+    // A new incarnation starts with a full lease: its first heartbeat is on the way. What it took along had begun before.
     else if (member.state !== 'dead' && before?.incarnation !== member.incarnation) {
-      const said = { incarnation: member.incarnation, begun: [], restarting: false };
-      this.leases.heard(peerId, said, this.#clock.uptime());
+      const begun = this.leases.get(peerId)?.begun ?? null;
+      this.leases.heard(peerId, { incarnation: member.incarnation, begun, restarting: false }, this.#clock.uptime());
     }
   }
 
@@ -92,16 +91,13 @@ export class Roster {
     const known = this.#heartbeats.get(peerId);
     // What the latest heartbeat says, not this one: gossip may bring an older one late.
     const latest = known === undefined || isLater(heartbeat, known) ? heartbeat : known;
-    if (latest === heartbeat) {
-      this.#heartbeats.set(peerId, heartbeat);
-      this.#begun.set(peerId, new Set(heartbeat.begun as Fence[]));
-    }
+    this.#heartbeats.set(peerId, latest);
     const { incarnation, begun, restarting } = latest;
-    return this.leases.heard(peerId, { incarnation, begun: begun as Fence[], restarting }, this.#clock.uptime());
+    return this.leases.heard(peerId, { incarnation, begun: new Map(begun), restarting }, this.#clock.uptime());
   }
 
   hasBegun(peerId: PeerId, fence: Fence): boolean {
-    return this.#begun.get(peerId)?.has(fence) ?? false;
+    return this.leases.get(peerId)?.begun?.has(fence) ?? false;
   }
 
   /** The living, so that a new leader can give each a full lease. */
@@ -133,7 +129,7 @@ export class Roster {
       used,
       memTotalBytes,
       diskFreeBytes: Number.MAX_SAFE_INTEGER,
-      wants: claim.wants.map((want) => want.jobId as never),
+      wants: claim.wants.map(({ jobId }) => jobId),
       unbegun: held.filter(({ fence }) => !this.hasBegun(member.peerId, fence)).map(({ fence }) => fence),
     };
   }

@@ -6,8 +6,8 @@ export interface Lease {
   readonly incarnation: number;
   /** Clock.uptime() when a heartbeat of this incarnation was last heard, or when the lease was re-armed. */
   readonly heardAtMs: number;
-  /** Fences that the worker said it had begun. */
-  readonly begun: readonly Fence[];
+  /** What the worker said it had begun, and when; null where this leader has heard nothing of it yet. */
+  readonly begun: ReadonlyMap<Fence, number> | null;
   /** It said last that its daemon starts again: its attempts freeze in time, and nothing is gained by taking them away. */
   readonly restarting: boolean;
   /** `dead` was proposed: this incarnation is answered no more. */
@@ -20,7 +20,7 @@ const RESTART_MS = 120_000;
 /** What the latest heartbeat says of an incarnation. */
 export type Said = Pick<Lease, 'incarnation' | 'begun' | 'restarting'>;
 
-const NOTHING_SAID = { begun: [], restarting: false } as const;
+const NOTHING_SAID = { begun: null, restarting: false } as const;
 
 export class Leases {
   readonly #leases = new Map<PeerId, Lease>();

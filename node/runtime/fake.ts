@@ -102,7 +102,7 @@ export class FakeAttempt implements RunningAttempt {
   readonly #parts: FakeParts;
   readonly #spec: AttemptSpec;
   readonly #run: FakeRun;
-  readonly #startedAt: number;
+  readonly startedAt: number;
   #lease: Lease;
   #phase: LeasePhase = { kind: 'running' };
   #ranMs = 0;
@@ -120,7 +120,7 @@ export class FakeAttempt implements RunningAttempt {
     this.#spec = spec;
     this.#lease = lease;
     this.#run = parts.model(spec);
-    this.#startedAt = parts.clock.now();
+    this.startedAt = parts.clock.now();
     this.#since = parts.clock.monotonic();
     const { promise, resolve } = Promise.withResolvers<AttemptEnded>();
     this.ended = promise;
@@ -160,7 +160,7 @@ export class FakeAttempt implements RunningAttempt {
   end(reason: AttemptEnded['reason'], exit: Exit, detail: string | null): void {
     if (this.#over) return;
     this.vanish();
-    this.#resolve({ exit, reason, detail, startedAt: this.#startedAt, endedAt: this.#parts.clock.now() });
+    this.#resolve({ exit, reason, detail, startedAt: this.startedAt, endedAt: this.#parts.clock.now() });
   }
 
   /** It stops, and nobody is told. */

@@ -34,6 +34,8 @@ export interface AttemptEnded {
 export interface RunningAttempt {
   readonly fence: Fence;
   readonly folder: string;
+  /** Wall time, ms. */
+  readonly startedAt: number;
   /** Resolves once the attempt's whole tree is gone and its output is read to the end. Never rejects. */
   readonly ended: Promise<AttemptEnded>;
   readonly frozen: boolean;

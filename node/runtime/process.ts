@@ -283,8 +283,8 @@ class HeldAttempt implements RunningAttempt {
 type EndedRecord = AttemptEnded & Pick<ExitRecord, 'fence' | 'folder'>;
 
 function endedAttempt(record: EndedRecord): RunningAttempt {
-  const { fence, folder } = record;
-  return { fence, folder, ended: Promise.resolve(toEnded(record)), frozen: false, kill: () => undefined };
+  const { fence, folder, startedAt } = record;
+  return { fence, folder, startedAt, ended: Promise.resolve(toEnded(record)), frozen: false, kill: () => undefined };
 }
 
 function toEnded({ exit, reason, detail, startedAt, endedAt }: EndedRecord): AttemptEnded {

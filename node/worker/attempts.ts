@@ -2,7 +2,7 @@
 import { SkeinError } from '../../protocol/errors.ts';
 import type { Fence } from '../../protocol/ids.ts';
 import type { Result } from '../../protocol/state/result.ts';
-import type { AttemptEnd } from '../../protocol/state/rows.ts';
+import type { AttemptEnd, Begun } from '../../protocol/state/rows.ts';
 import type { Clock } from '../../protocol/time.ts';
 import type { PushedGrant } from '../../protocol/wire/work.ts';
 import type { Log } from '../log.ts';
@@ -12,12 +12,20 @@ import type { AttemptEnded, AttemptSpec, RunningAttempt, Runtime } from '../runt
 export interface Workshop {
   /** Fetches and places inputs. Fails with `not-found` where an input is nowhere, `unreachable` where nobody answers. */
   prepare(grant: PushedGrant, signal: AbortSignal): Promise<AttemptSpec>;
+  /** Keeps the grant beside them, right before it begins: by that a next life knows it, and that it had begun. */
+  begin(grant: PushedGrant): Promise<void>;
   /** Gathers outputs and logs into blobs of this node. */
   collect(grant: PushedGrant, ended: AttemptEnded): Promise<Result>;
   /** Brings what the result names to a gateway. */
   publish(result: Result, signal: AbortSignal): Promise<void>;
   /** After the report is settled. */
   discard(fence: Fence): Promise<void>;
+}
+
+/** What lies about from attempts of the life before that do not live on. */
+export interface Leftovers {
+  readonly begun: readonly Begun[];
+  discard(): Promise<void>;
 }
 
 export type AttemptReport =
@@ -93,6 +101,8 @@ export class Attempts {
     try {
       const spec = await (ahead?.spec ?? this.#prepare(grant, control));
       control.abort.signal.throwIfAborted();
+      await this.#again(grant, control, () => this.#workshop.begin(grant));
+      control.abort.signal.throwIfAborted();
       control.running = await this.#start(spec);
       if (control.running === undefined) return { kind: 'ended', reason: control.reason ?? 'runner-died' };
       return await this.#conclude(grant, control, onGone);
@@ -125,11 +135,15 @@ export class Attempts {
     }
   }
 
-  /** Gateways may be away for a while: that costs time, not the attempt. */
-  async #prepare(grant: PushedGrant, control: Control): Promise<AttemptSpec> {
+  #prepare(grant: PushedGrant, control: Control): Promise<AttemptSpec> {
+    return this.#again(grant, control, () => this.#workshop.prepare(grant, control.abort.signal));
+  }
+
+  /** Gateways may be away and disks full for a while: that costs time, not the attempt. */
+  async #again<T>(grant: PushedGrant, control: Control, work: () => Promise<T>): Promise<T> {
     for (let tries = 0; ; tries++) {
       try {
-        return await this.#workshop.prepare(grant, control.abort.signal);
+        return await work();
       } catch (error) {
         const again = error instanceof SkeinError && error.retriable && !control.abort.signal.aborted;
         if (!again) throw error;

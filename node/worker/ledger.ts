@@ -1,6 +1,7 @@
 // What one incarnation of a worker holds and may do: a pure state machine over pushed grants and answers.
 // It decides which grant may begin, which attempt must be killed and what must be reported; worker.ts acts on it.
 import { type EpochId, type Fence, parseFence } from '../../protocol/ids.ts';
+import type { Begun } from '../../protocol/state/rows.ts';
 import type { Answer } from '../../protocol/wire/heartbeat.ts';
 import type { PushedGrant } from '../../protocol/wire/work.ts';
 import { slotsOf } from '../policy/placement.ts';
@@ -8,6 +9,8 @@ import { slotsOf } from '../policy/placement.ts';
 export interface Held {
   readonly grant: PushedGrant;
   readonly slots: number;
+  /** Wall time; null until then. */
+  readonly startedAt: number | null;
   /** `returned`: given back before it began, so nobody is to be blamed for it; `ended`: its result is not settled yet. */
   readonly phase: 'unbegun' | 'begun' | 'ended' | 'returned';
 }
@@ -51,8 +54,8 @@ export class Ledger {
   }
 
   /** Attempts that live on from the incarnation before. */
-  adopt(grant: PushedGrant, phase: 'begun' | 'ended'): void {
-    this.#held.set(grant.fence as Fence, { grant, slots: this.#slotsOf(grant), phase });
+  adopt(grant: PushedGrant, startedAt: number): void {
+    this.#held.set(grant.fence as Fence, { grant, slots: this.#slotsOf(grant), startedAt, phase: 'begun' });
   }
 
   /** Takes grants in; a late or foreign one is dropped. @returns those that were told to stop before they came. */
@@ -66,7 +69,7 @@ export class Ledger {
       if (this.#spent.has(fence)) continue;
       // The push comes late.
       if (this.#isClosed(fence)) continue;
-      this.#held.set(fence, { grant, slots: this.#slotsOf(grant), phase: 'unbegun' });
+      this.#held.set(fence, { grant, slots: this.#slotsOf(grant), startedAt: null, phase: 'unbegun' });
     }
     return disowned;
   }
@@ -115,8 +118,11 @@ export class Ledger {
     return !this.#listed.has(fence) && (parseFence(fence)?.index ?? 0) <= this.#appliedIndex;
   }
 
-  /** The next grants that may begin now, in the order of their fences; they count as begun from here on. */
-  begin(nowMs: number): readonly PushedGrant[] {
+  /**
+   * The next grants that may begin now, in the order in which they came; they count as begun from here on.
+   * @param nowMs Clock.uptime(), as the lease counts. @param startedAt wall time.
+   */
+  begin(nowMs: number, startedAt: number): readonly PushedGrant[] {
     if (this.#lease === undefined || nowMs >= this.#lease.untilMs) return [];
     const begun: PushedGrant[] = [];
     let free = this.#slots - this.busySlots;
@@ -124,7 +130,7 @@ export class Ledger {
       if (held.phase !== 'unbegun') continue;
       if (held.slots > free) break;
       free -= held.slots;
-      this.#held.set(fence, { ...held, phase: 'begun' });
+      this.#held.set(fence, { ...held, startedAt, phase: 'begun' });
       begun.push(held.grant);
     }
     return begun;
@@ -165,7 +171,7 @@ export class Ledger {
   returned(fences: readonly Fence[]): void {
     for (const fence of fences) {
       const held = this.#held.get(fence);
-      if (held !== undefined) this.#held.set(fence, { ...held, phase: 'returned' });
+      if (held !== undefined) this.#held.set(fence, { ...held, startedAt: null, phase: 'returned' });
     }
   }
 
@@ -184,8 +190,10 @@ export class Ledger {
   }
 
   /** Begun and not settled: the list that heartbeats carry. */
-  begun(): readonly Fence[] {
-    return [...this.#held].filter(([, { phase }]) => phase === 'begun' || phase === 'ended').map(([fence]) => fence);
+  begun(): readonly Begun[] {
+    return [...this.#held].flatMap(([fence, { phase, startedAt }]) =>
+      startedAt !== null && (phase === 'begun' || phase === 'ended') ? [[fence, startedAt] as const] : [],
+    );
   }
 
   unbegun(): readonly Fence[] {

@@ -2,13 +2,14 @@
 // it was declared dead. The rules are the ledger's; this file acts on them.
 import { SkeinError } from '../../protocol/errors.ts';
 import { type EpochId, type Fence, type JobId, parseFence } from '../../protocol/ids.ts';
-import type { AttemptEnd } from '../../protocol/state/rows.ts';
+import type { AttemptEnd, Begun } from '../../protocol/state/rows.ts';
 import type { Clock } from '../../protocol/time.ts';
 import { type Answer, answerCodec, type Claim } from '../../protocol/wire/heartbeat.ts';
 import type { MemberList } from '../../protocol/wire/members.ts';
 import { memberListCodec, membersQueryCodec } from '../../protocol/wire/members.ts';
-import { prefetchMax } from '../../protocol/wire/shapes.ts';
+import { fencesMax, prefetchMax } from '../../protocol/wire/shapes.ts';
 import {
+  type Adopt,
   adoptCodec,
   cancelCodec,
   decodeGrants,
@@ -22,7 +23,7 @@ import type { Log } from '../log.ts';
 import type { RunningAttempt, Runtime } from '../runtime/port.ts';
 import type { Faults } from '../storage/port.ts';
 import type { Transport } from '../transport/port.ts';
-import type { AttemptReport, Attempts, Workshop } from './attempts.ts';
+import type { AttemptReport, Attempts, Leftovers, Workshop } from './attempts.ts';
 import type { Gateways } from './gateways.ts';
 import { Ledger } from './ledger.ts';
 import type { Reporter } from './reporter.ts';
@@ -47,7 +48,7 @@ export interface Beat {
 /** What the worker puts into its node's heartbeats. */
 export interface WorkerStatus {
   readonly incarnation: number;
-  readonly begun: readonly Fence[];
+  readonly begun: readonly Begun[];
   readonly claim: Claim;
   readonly busy: number;
   readonly draining: boolean;
@@ -78,8 +79,8 @@ export interface WorkerParts {
   readonly members: { current(): MemberList; accept(list: MemberList): Promise<boolean> };
   /** The grant of an attempt found in the data folder, or undefined where its folder does not say. */
   readonly grantOf: (attempt: RunningAttempt) => Promise<PushedGrant | undefined>;
-  /** Called once at start with the attempts that live on; whatever else lies about may go. */
-  readonly recovered: (fences: readonly Fence[]) => Promise<void>;
+  /** Asked once at start, with the attempts that live on. */
+  readonly leftovers: (kept: readonly Fence[]) => Promise<Leftovers>;
 }
 
 export interface WorkerOptions {
@@ -121,8 +122,7 @@ export class Worker {
     transport.handle('work', workMethods.cancel, async (_, body) => this.#onCancel(body));
     transport.handle('work', workMethods.recall, async (_, body) => this.#onRecall(body));
     const found = await this.#known(await runtime.recover());
-    await this.#parts.recovered([...found.keys()]);
-    this.#loop = this.#run(found);
+    this.#loop = this.#run(found, await this.#parts.leftovers([...found.keys()]));
   }
 
   /** Attempts whose grant is known; the others cannot be reported and are killed. */
@@ -140,12 +140,16 @@ export class Worker {
     return found;
   }
 
-  async #run(found: Map<Fence, { grant: PushedGrant; attempt: RunningAttempt }>): Promise<void> {
-    const ledger = await this.#adopt([...found.keys()]);
+  async #run(found: Map<Fence, { grant: PushedGrant; attempt: RunningAttempt }>, leftovers: Leftovers): Promise<void> {
+    const ledger = await this.#adopt([...found.keys()], leftovers.begun.slice(0, fencesMax));
     if (ledger === undefined) return;
+    // Not before the log knows: until then they alone tell what had begun.
+    leftovers.discard().catch((error: unknown) => {
+      this.#parts.out.debug({ err: error }, 'attempt folders could not be removed; the next start removes them');
+    });
     for (const { grant, attempt } of found.values()) {
       const moved = { ...grant, incarnation: ledger.incarnation };
-      ledger.adopt(moved, 'begun');
+      ledger.adopt(moved, attempt.startedAt);
       const gone = (): void => this.#onGone(ledger, moved.fence);
       void this.#follow(ledger, moved, this.#parts.attempts.resume(moved, attempt, gone));
     }
@@ -158,13 +162,15 @@ export class Worker {
   }
 
   /** Proposes the next incarnation until it is committed. Fsynced here before anyone hears of it. */
-  async #adopt(fences: readonly Fence[]): Promise<Ledger | undefined> {
+  async #adopt(fences: readonly Fence[], begun: readonly Begun[]): Promise<Ledger | undefined> {
     const { memory, gateways, clock, members, transport, out, faults } = this.#parts;
     let said = false;
     while (!this.#stopped.signal.aborted) {
       const own = members.current().members.find((member) => member.peerId === transport.self)?.incarnation ?? 0;
       const incarnation = Math.max(memory.incarnation(), own) + 1;
-      const settled = await this.#proposeAdoption(incarnation, fences).catch((error: unknown) => error);
+      const settled = await this.#proposeAdoption({ incarnation, fences: [...fences], begun: [...begun] }).catch(
+        (error: unknown) => error,
+      );
       if (isSettled(settled) && settled.kind === 'committed') {
         faults.reach('worker.adopted');
         return new Ledger({ incarnation, epochId: this.#epochId, slots: this.#options.slots });
@@ -179,10 +185,10 @@ export class Worker {
     return undefined;
   }
 
-  async #proposeAdoption(incarnation: number, fences: readonly Fence[]): Promise<Settled | undefined> {
-    await this.#parts.memory.raise(incarnation);
+  async #proposeAdoption(adopt: Adopt): Promise<Settled | undefined> {
+    await this.#parts.memory.raise(adopt.incarnation);
     this.#parts.faults.reach('worker.raised');
-    const body = adoptCodec.encode({ incarnation, fences: [...fences] });
+    const body = adoptCodec.encode(adopt);
     const options = { timeoutMs: CALL_TIMEOUT_MS, signal: this.#stopped.signal };
     return settledCodec.decode(await this.#parts.gateways.call('work', workMethods.adopt, body, options))[0];
   }
@@ -333,7 +339,7 @@ export class Worker {
       this.#giveBack(ledger.unbegun());
       return;
     }
-    for (const grant of ledger.begin(this.#parts.clock.uptime())) {
+    for (const grant of ledger.begin(this.#parts.clock.uptime(), this.#parts.clock.now())) {
       const startedAt = this.#parts.clock.monotonic();
       this.#parts.faults.reach('worker.begin');
       this.#tellBegun();
@@ -415,7 +421,8 @@ export class Worker {
 
   async #reportEnd(ledger: Ledger, grant: PushedGrant, reason: AttemptEnd): Promise<void> {
     const { fence, jobId, task, incarnation } = grant;
-    await this.#parts.reporter.ended({ fence, jobId, task, incarnation, reason });
+    const startedAt = reason === 'unbegun' ? null : (ledger.get(fence)?.startedAt ?? null);
+    await this.#parts.reporter.ended({ fence, jobId, task, incarnation, startedAt, reason });
     await this.#settle(ledger, grant);
   }
 
@@ -468,13 +475,13 @@ export class Worker {
     out.warn({ incarnation: ledger.incarnation }, 'this worker was declared dead while it was away; it starts again');
     const whole = attempts.alive().flatMap((fence) => ledger.get(fence)?.grant ?? []);
     for (const { fence, jobId, task, incarnation } of whole) {
-      void reporter.ended({ fence, jobId: jobId as JobId, task, incarnation, reason: 'intact' });
+      void reporter.ended({ fence, jobId: jobId as JobId, task, incarnation, reason: 'intact', startedAt: null });
     }
     for (const { fence } of whole) attempts.stop(fence, 'worker-dead', 0);
     while (attempts.alive().length > 0 && !this.#stopped.signal.aborted) await clock.sleep(20, this.#stopped.signal);
     if (!(await this.#reported(SETTLE_BEFORE_REBIRTH_MS)))
       out.warn({}, 'results of the life before are still unsettled');
-    const next = await this.#adopt([]);
+    const next = await this.#adopt([], []);
     if (next !== undefined) this.#ledger = next;
   }
 

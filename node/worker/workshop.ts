@@ -1,13 +1,14 @@
 // The files of attempts on this worker: inputs from the nearest holder, a folder to run in, outputs into blobs, blobs to a
 // gateway. An attempt's folder stays until its report is settled, so that a next life can report it again.
-import { accessSync, constants, writeFileSync } from 'node:fs';
-import { mkdir, open, readdir, readFile } from 'node:fs/promises';
+import { accessSync, constants, statSync, writeFileSync } from 'node:fs';
+import { open, readdir, readFile, writeFile } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
 import type { InputFile, SpecRest } from '../../protocol/api/jobspec.ts';
 import { fill, fillArgs, holdsPlaceholder, itemText } from '../../protocol/api/placeholders.ts';
-import { SkeinError } from '../../protocol/errors.ts';
+import { assert, SkeinError } from '../../protocol/errors.ts';
 import type { Fence, Sha256 } from '../../protocol/ids.ts';
 import type { Result } from '../../protocol/state/result.ts';
+import type { Begun } from '../../protocol/state/rows.ts';
 import type { Clock } from '../../protocol/time.ts';
 import { inputManifest } from '../../protocol/wire/manifest.ts';
 import { decodeGrants, encodeGrants, type PushedGrant } from '../../protocol/wire/work.ts';
@@ -22,7 +23,7 @@ import { slotsOf } from '../policy/placement.ts';
 import { taskEnvironment } from '../runtime/environment.ts';
 import { scriptArgv } from '../runtime/interpreter.ts';
 import type { AttemptEnded, AttemptSpec, RunningAttempt, Runtime } from '../runtime/port.ts';
-import { cutDetail, type Workshop } from './attempts.ts';
+import { cutDetail, type Leftovers, type Workshop } from './attempts.ts';
 import type { Room } from './room.ts';
 
 const FIRST_LINE_MAX_BYTES = 512;
@@ -91,7 +92,7 @@ export class FileWorkshop implements Workshop {
     await this.#parts.carrier.fetch([...blobs], signal);
     const folder = this.folderOf(grant.fence);
     const places = await stageAttempt({ ...this.#parts, spare: this.#spare }, { folder, inputs, stdin }, signal);
-    await onDisk('keeping the grant of an attempt', keepGrant(pushed, places));
+    if (grant.spec.oneStream === true) await onDisk('making the files of an attempt', writeFile(places.stderrFile, ''));
     const env = this.#environment(grant, places);
     return {
       fence: grant.fence,
@@ -194,13 +195,23 @@ export class FileWorkshop implements Workshop {
     return [...started.slice(0, -1), own, ...filledArgs(args, entry)];
   }
 
+  /** A small file that never waits for the disk: a thread for it would cost more than it does. */
+  async begin(grant: PushedGrant): Promise<void> {
+    const write = async (): Promise<void> =>
+      writeFileSync(this.#grantFile(grant.fence), encodeGrants([grant])[0] ?? '');
+    await onDisk('keeping the grant of an attempt', write());
+  }
+
+  #grantFile(fence: string): string {
+    return join(this.folderOf(fence as Fence), GRANT_FILE);
+  }
+
   async collect(grant: PushedGrant, ended: AttemptEnded): Promise<Result> {
     const { umask } = grant.spec;
     const { stdout, stderr, outputs, blobs, notes } = await this.#gather(grant.fence, umask);
     for (const note of notes) this.#parts.out.info({ fence: grant.fence }, note);
     const { exit, reason, detail, startedAt, endedAt } = ended;
-    if (reason === 'killed' || reason === 'runner-died')
-      throw new Error(`bug: an attempt that was ${reason} has no result`);
+    assert(reason !== 'killed' && reason !== 'runner-died', `an attempt that was ${reason} has no result`);
     const isFull = exit.code !== 0 && (await this.#parts.room.isShort());
     const full = isFull ? `the disk of the worker (${this.#options.attemptsFolder}) was full when it ended` : null;
     const said = cutDetail([detail, full, ...notes].filter((sentence) => sentence !== null).join('; '));
@@ -243,7 +254,7 @@ export class FileWorkshop implements Workshop {
   /** The grant of an attempt whose folder is still here; undefined where the folder does not say. */
   async grantOf(attempt: RunningAttempt): Promise<PushedGrant | undefined> {
     try {
-      return decodeGrants(await readFile(join(attempt.folder, GRANT_FILE)))[0];
+      return decodeGrants(await readFile(this.#grantFile(attempt.fence)))[0];
     } catch (error) {
       this.#parts.out.warn(
         { folder: attempt.folder, err: error },
@@ -253,19 +264,19 @@ export class FileWorkshop implements Workshop {
     }
   }
 
-  /** At start: folders of attempts that never began, or whose report was settled. */
-  async discardAllBut(kept: ReadonlySet<string>): Promise<void> {
-    await mkdir(this.#options.attemptsFolder, { recursive: true, mode: 0o700 });
-    for (const name of await readdir(this.#options.attemptsFolder)) {
-      if (!kept.has(name)) await removeAttemptFolder(join(this.#options.attemptsFolder, name));
-    }
+  /** At start, of all attempts that do not live on. */
+  async leftovers(kept: ReadonlySet<string>): Promise<Leftovers> {
+    const names = (await readdir(this.#options.attemptsFolder)).filter((name) => !kept.has(name));
+    const begun = names.flatMap((name): Begun[] => {
+      const grant = statSync(this.#grantFile(name), { throwIfNoEntry: false });
+      return grant === undefined ? [] : [[name as Fence, Math.floor(grant.mtimeMs)]];
+    });
+    return { begun, discard: () => this.#discardAll(names) };
   }
-}
 
-/** Two small files that never wait for the disk: a thread for each would cost more than they do. */
-async function keepGrant(pushed: PushedGrant, places: ReturnType<typeof attemptFolder>): Promise<void> {
-  writeFileSync(join(places.folder, GRANT_FILE), encodeGrants([pushed])[0] as Uint8Array);
-  if (pushed.spec.oneStream === true) writeFileSync(places.stderrFile, '');
+  async #discardAll(names: readonly string[]): Promise<void> {
+    for (const name of names) await removeAttemptFolder(join(this.#options.attemptsFolder, name));
+  }
 }
 
 function filledArgs(args: readonly string[], entry: PushedGrant['entry']): readonly string[] {

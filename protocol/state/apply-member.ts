@@ -6,7 +6,7 @@ import type { Command, Outcome } from './command.ts';
 import type { Draft } from './draft.ts';
 import { done, refused } from './outcome.ts';
 import type { Place } from './place.ts';
-import { type AttemptEnd, type Hold, keys, type MemberRow, type Role } from './rows.ts';
+import { type AttemptEnd, type Begun, type Hold, keys, type MemberRow, type Role } from './rows.ts';
 
 type Of<Kind extends Command['kind']> = Extract<Command, { kind: Kind }>;
 
@@ -176,11 +176,13 @@ export function leave(draft: Draft, command: Of<'member.left'>): Outcome {
 
 interface Release {
   readonly peerId: PeerId;
-  readonly begun: readonly Fence[];
+  readonly begun: readonly Begun[] | null;
   readonly at: number;
 }
 
-/** Gives grants back without their holder: what it had begun is blamed, what it had not is not. */
+const UNBEGUN = { kind: 'handed-back', reason: 'unbegun' } as const;
+
+/** Gives grants back without their holder. What it had begun is blamed; what it had not, or where nobody can tell, is not. */
 function release(
   draft: Draft,
   grants: readonly Hold[],
@@ -188,14 +190,14 @@ function release(
   place: Place,
   reason: AttemptEnd,
 ): void {
-  const blamed = new Set(begun);
+  const started = begun === null ? null : new Map(begun);
   // Last granted first: each goes to the head, so the first granted ends up foremost.
   for (const hold of grants.toReversed()) {
-    const ran = blamed.has(makeFence(place.epochId, hold.index));
+    const startedAt = started?.get(makeFence(place.epochId, hold.index)) ?? null;
+    const blamed = startedAt !== null;
+    const how = blamed || started === null ? ({ kind: 'lost', reason } as const) : UNBEGUN;
     const task = draft.get(keys.task(hold.jobId, hold.task));
-    if (task?.open?.index === hold.index) {
-      close(draft, task, { kind: ran ? 'lost' : 'handed-back', reason: ran ? reason : 'unbegun', blamed: ran, at });
-    }
+    if (task?.open?.index === hold.index) close(draft, task, { ...how, blamed, startedAt, at });
     dropHold(draft, peerId, hold.index);
   }
 }

@@ -92,6 +92,7 @@ export function end(draft: Draft, command: Of<'task.ended'>, place: Place): Outc
     kind: blamed ? 'lost' : 'handed-back',
     reason: command.reason,
     blamed,
+    startedAt: command.startedAt,
     at: command.at,
   });
 }

@@ -21,6 +21,8 @@ export type Closing =
       readonly kind: 'lost' | 'handed-back';
       readonly reason: AttemptEnd;
       readonly blamed: boolean;
+      /** Null where it did not begin, or nobody can tell when. */
+      readonly startedAt: number | null;
       readonly at: number;
     };
 
@@ -77,6 +79,7 @@ function closedAttempt(open: AttemptRow, closing: Closing, cancelled: boolean): 
     return {
       ...open,
       state: cancelled ? 'cancelled' : closing.kind,
+      startedAt: closing.startedAt,
       endedAt: closing.at,
       reason: cancelled ? 'cancelled' : closing.reason,
       blamed: closing.blamed && !cancelled,

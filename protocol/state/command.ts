@@ -3,7 +3,7 @@
 import type { JobSpec } from '../api/jobspec.ts';
 import type { EpochId, Fence, JobId, MeshId, PeerId } from '../ids.ts';
 import type { Result } from './result.ts';
-import type { AttemptEnd, Role, Scope, SettingsRow } from './rows.ts';
+import type { AttemptEnd, Begun, Role, Scope, SettingsRow } from './rows.ts';
 
 /** Per project; the first answer is kept in rows and given again. */
 export interface Idempotency {
@@ -39,15 +39,16 @@ export type Command =
       readonly peerId: PeerId;
       readonly incarnation: number;
       readonly fences: readonly Fence[];
-      /** Fences heard as begun (the leader's list): only these are blamed when requeued. */
-      readonly begun: readonly Fence[];
+      /** What the leader heard as begun, and what the node itself found begun: only these are blamed when requeued. */
+      readonly begun: readonly Begun[];
       readonly at: number;
     }
   | {
       readonly kind: 'member.dead';
       readonly peerId: PeerId;
       readonly incarnation: number;
-      readonly begun: readonly Fence[];
+      /** What the leader heard as begun; null where it never heard this worker, so that it cannot tell. */
+      readonly begun: readonly Begun[] | null;
       /** For people: `no heartbeat for 15 s`. */
       readonly reason: string;
       readonly at: number;
@@ -139,6 +140,8 @@ export type Command =
       readonly incarnation: number;
       /** `intact` on a grant that `dead` closed takes the blame back and changes nothing else. */
       readonly reason: AttemptEnd | 'intact';
+      /** Null where nothing of it ran. */
+      readonly startedAt: number | null;
       readonly at: number;
     };
 

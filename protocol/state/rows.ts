@@ -107,6 +107,9 @@ export interface AttemptRow {
   readonly outputs: Outputs | null;
 }
 
+/** A fence that its holder has begun, and when, by its holder's wall clock. */
+export type Begun = readonly [fence: Fence, startedAt: number];
+
 /** Why a grant closed without a result. */
 export type AttemptEnd =
   | 'worker-dead'

@@ -4,10 +4,12 @@ import { SkeinError } from '../errors.ts';
 import { type Codec, codec } from './codec.ts';
 import {
   Addresses,
+  BegunShape,
   Count,
   closed,
   EpochIdShape,
   Fences,
+  fencesMax,
   JobIdShape,
   PeerIdShape,
   prefetchMax,
@@ -48,8 +50,8 @@ const Heartbeat = Type.Object(
     draining: Type.Boolean(),
     /** Its daemon starts again in place and is silent meanwhile: the leader waits for it beyond the lease. */
     restarting: Type.Boolean(),
-    /** Fences that this incarnation has begun and not ended. */
-    begun: Fences,
+    /** What this incarnation has begun and not seen settled. */
+    begun: Type.Array(BegunShape, { maxItems: fencesMax }),
     claim: Claim,
     slots: Type.Object({ busy: Count, total: Count }, closed),
     load1: Type.Number({ minimum: 0 }),

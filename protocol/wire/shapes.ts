@@ -1,7 +1,7 @@
 // The small shapes that several message families share.
 import { type Static, Type } from 'typebox';
 import type { EpochId, Fence, JobId, MeshId, PeerId, Sha256 } from '../ids.ts';
-import type { Role } from '../state/rows.ts';
+import type { Begun, Role } from '../state/rows.ts';
 
 const closed = { additionalProperties: false } as const;
 
@@ -21,6 +21,7 @@ export const slotsMax = 512;
 export const prefetchMax = 256;
 /** All that one node can hold: its heartbeat fits one gossip message, and no answer is too long to renew its lease. */
 export const fencesMax = slotsMax + prefetchMax;
+export const BegunShape = Type.Unsafe<Begun>(Type.Tuple([FenceShape, Count]));
 export const Fences = Type.Array(FenceShape, { maxItems: fencesMax });
 export const Address = Text(1024);
 export const Addresses = Type.Array(Address, { maxItems: 16 });

@@ -8,7 +8,7 @@ import type { Result } from '../state/result.ts';
 import type { AttemptEnd } from '../state/rows.ts';
 import { type Codec, codec } from './codec.ts';
 import { ResultShape } from './result.ts';
-import { Count, closed, FenceShape, Fences, JobIdShape, Text } from './shapes.ts';
+import { BegunShape, Count, closed, FenceShape, Fences, fencesMax, JobIdShape, Text } from './shapes.ts';
 
 /** Method names on channel `work`. The arrow says who asks whom. */
 export const workMethods = {
@@ -123,6 +123,8 @@ const endReasons = [
 const Ended = Type.Object(
   {
     ...attempt,
+    /** Null where nothing of it ran. */
+    startedAt: Type.Union([Count, Type.Null()]),
     reason: Type.Unsafe<AttemptEnd | 'intact'>(Type.Union(endReasons.map((reason) => Type.Literal(reason)))),
   },
   closed,
@@ -157,7 +159,16 @@ const Recall = Type.Object({ fences: Fences }, closed);
 export type Recall = Static<typeof Recall>;
 export const recallCodec: Codec<Recall> = codec('a recall', Recall);
 
-const Adopt = Type.Object({ incarnation: Count, fences: Fences }, closed);
+const Adopt = Type.Object(
+  {
+    incarnation: Count,
+    /** What its runners still hold, or what ended and is not reported. */
+    fences: Fences,
+    /** What else it had begun, as far as its disk says: those attempts are lost. */
+    begun: Type.Array(BegunShape, { maxItems: fencesMax }),
+  },
+  closed,
+);
 export type Adopt = Static<typeof Adopt>;
 export const adoptCodec: Codec<Adopt> = codec('an adopt', Adopt);
 

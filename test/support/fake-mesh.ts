@@ -264,7 +264,7 @@ export class FakeMesh implements MeshPort {
     const row = this.view.get(keys.task(jobId, task));
     this.endLogs(jobId, task, row?.attempts.at(-1)?.n ?? 1);
     const common = { fence, jobId, task, peerId: PEER, incarnation: INCARNATION, at: this.nowMs } as const;
-    this.commit({ kind: 'task.ended', reason: 'runner-died', ...common });
+    this.commit({ kind: 'task.ended', reason: 'runner-died', startedAt: null, ...common });
   }
 
   endLogs(jobId: JobId, task: number, attempt: number): void {

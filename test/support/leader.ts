@@ -14,7 +14,7 @@ import type { Command } from '../../protocol/state/command.ts';
 import type { RowKey } from '../../protocol/state/rows.ts';
 import type { Heartbeat } from '../../protocol/wire/heartbeat.ts';
 import { ManualClock } from './manual-clock.ts';
-import { CAT, type State } from './state.ts';
+import { begunAt, CAT, STARTED, type State } from './state.ts';
 
 class LocalLog implements Pick<ReplicatedLog, 'view' | 'scan' | 'status' | 'propose' | 'readBarrier' | 'onApplied'> {
   readonly state: State;
@@ -162,7 +162,7 @@ export function heartbeatOf(
     version: '0',
     draining,
     restarting,
-    begun: [...begun],
+    begun: begunAt(STARTED, begun),
     claim: { incarnation, sequence, slots, prefetch, memBytes: 8e9, wants: [] },
     slots: { busy: 0, total: slots },
     load1: 0,

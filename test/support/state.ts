@@ -9,6 +9,7 @@ import { taskState } from '../../protocol/state/queue.ts';
 import type { Result } from '../../protocol/state/result.ts';
 import {
   type AttemptEnd,
+  type Begun,
   type Hold,
   type JobRow,
   keys,
@@ -156,16 +157,31 @@ export function joined(
   } satisfies Command;
 }
 
+/** When attempts of these tests began. */
+export const STARTED = 1_500;
+
+export const begunAt = (startedAt: number, fences: Iterable<Fence>): Begun[] =>
+  Array.from(fences, (fence) => [fence, startedAt] as const);
+
 export function adopted(
   peerId: PeerId,
   incarnation: number,
   fences: readonly Fence[] = [],
   begun: readonly Fence[] = [],
 ) {
-  return { kind: 'member.adopted', peerId, incarnation, fences, begun, at: 0 } satisfies Command;
+  return {
+    kind: 'member.adopted',
+    peerId,
+    incarnation,
+    fences,
+    begun: begunAt(STARTED, begun),
+    at: 0,
+  } satisfies Command;
 }
 
-export function dead(peerId: PeerId, incarnation: number, begun: readonly Fence[] = []) {
+/** @param fences null: nobody heard what it had begun. */
+export function dead(peerId: PeerId, incarnation: number, fences: readonly Fence[] | null = []) {
+  const begun = fences === null ? null : begunAt(STARTED, fences);
   return { kind: 'member.dead', peerId, incarnation, begun, reason: 'no heartbeat', at: 0 } satisfies Command;
 }
 
@@ -256,7 +272,13 @@ export function finished(named: Named, result: Result = resultOf()) {
 }
 
 export function ended(named: Named, reason: AttemptEnd | 'intact') {
-  return { kind: 'task.ended', ...named, reason, at: 1_800 } satisfies Command;
+  return {
+    kind: 'task.ended',
+    ...named,
+    reason,
+    startedAt: reason === 'unbegun' ? null : STARTED,
+    at: 1_800,
+  } satisfies Command;
 }
 
 /** What must hold of a job's rows after every command. */

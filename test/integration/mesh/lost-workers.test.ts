@@ -224,6 +224,22 @@ test('a daemon killed alone leaves its attempts running: the restarted one adopt
   }
 });
 
+test('a machine lost together with its gateway: what had begun there is lost and blamed, though nobody else knew', async () => {
+  await using mesh = new Mesh();
+  const gateway = await mesh.up({ slots: 1 });
+  const bench = new Bench(mesh);
+  const jobId = await bench.submit(2);
+  await bench.running(jobId, 1);
+  await gateway.killAll();
+  bench.release(1, 2);
+  await gateway.start();
+  assert.is((await mesh.untilEnded(jobId)).state, 'completed');
+  const [first] = (await bench.checkOneResult(jobId, 1)).attempts;
+  assert.equal([first?.state, first?.reason, first?.blamed], ['lost', 'worker-restarted', true]);
+  assert.ok(first !== undefined && first.startedAt !== null && first.startedAt >= first.grantedAt);
+  assert.is((await bench.checkOneResult(jobId, 2)).lost, 0);
+});
+
 test('SIGHUP of a worker and of a gateway costs running tasks nothing', async () => {
   await using mesh = new Mesh();
   const gateway = await mesh.up({ slots: 1 });

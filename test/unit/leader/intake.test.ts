@@ -16,7 +16,7 @@ import {
   workMethods,
 } from '../../../protocol/wire/work.ts';
 import { heartbeatOf, leaderOf } from '../../support/leader.ts';
-import { ANN, BOB, job, meshOf, openOf, resultOf, ticketCreated } from '../../support/state.ts';
+import { ANN, BOB, begunAt, job, meshOf, openOf, resultOf, STARTED, ticketCreated } from '../../support/state.ts';
 
 const J = job(1);
 const here = 'aa'.repeat(32) as Sha256;
@@ -32,7 +32,7 @@ async function setUp() {
     receive: () => heard,
   });
   intake.open();
-  leader.log.state.submit(J, 2);
+  leader.log.state.submit(J, 3);
   const ask = (method: string, from: PeerId, body: Uint8Array) => {
     const handler = leader.handlers.get(method);
     if (handler === undefined) throw new Error(`nobody handles ${method}`);
@@ -98,20 +98,28 @@ test('an end is committed under the name that the transport proved', async () =>
   const set = await setUp();
   set.log.state.grant(J, 1, ANN);
   const { result: _, ...attempt } = finishOf(set, 1);
-  const body = endedCodec.encode([{ ...attempt, reason: 'unbegun' }]);
+  const body = endedCodec.encode([{ ...attempt, startedAt: null, reason: 'unbegun' }]);
   assert.is((await set.settle(workMethods.ended, BOB, body))[0]?.kind, 'refused');
   assert.is((await set.settle(workMethods.ended, ANN, body))[0]?.kind, 'committed');
   assert.is(set.log.state.taskState(J, 1), 'queued');
 });
 
-test('an adoption carries what the leader heard as begun, so that exactly that is blamed', async () => {
+test('an adoption blames exactly what the leader heard or the worker found as begun, each with its start', async () => {
   const set = await setUp();
-  const begun = set.log.state.grant(J, 1, ANN);
-  set.log.state.grant(J, 2, ANN);
-  set.roster.heard(heartbeatOf(ANN, 1, { begun: [begun] }));
-  const body = adoptCodec.encode({ incarnation: 2, fences: [] });
+  const { state } = set.log;
+  const begun = [1, 2, 3].map((n) => state.grant(J, n, ANN));
+  set.roster.heard(heartbeatOf(ANN, 1, { begun: begun.slice(0, 1) }));
+  const body = adoptCodec.encode({ incarnation: 2, fences: [], begun: begunAt(2_500, begun.slice(1, 2)) });
   assert.is((await set.settle(workMethods.adopt, ANN, body))[0]?.kind, 'committed');
-  assert.equal([set.log.state.task(J, 1).lost, set.log.state.task(J, 2).lost], [1, 0]);
+  const closed = [1, 2, 3].map((n) => state.task(J, n).attempts[0]);
+  assert.equal(
+    closed.map((attempt) => [attempt?.state, attempt?.reason, attempt?.blamed, attempt?.startedAt]),
+    [
+      ['lost', 'worker-restarted', true, STARTED],
+      ['lost', 'worker-restarted', true, 2_500],
+      ['handed-back', 'unbegun', false, null],
+    ],
+  );
   const [stale] = await set.settle(workMethods.adopt, ANN, body);
   assert.is(stale?.kind === 'refused' && stale.code, 'stale-incarnation');
 });

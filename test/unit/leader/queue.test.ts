@@ -2,6 +2,7 @@
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { JobId } from '../../../protocol/ids.ts';
+import { DEFAULT_SETTINGS } from '../../../protocol/state/apply-member.ts';
 import { heartbeatOf, leaderOf } from '../../support/leader.ts';
 import {
   ANN,
@@ -131,7 +132,7 @@ test('an older heartbeat changes neither the claim nor what was begun', async ()
   roster.heard(heartbeatOf(ANN, 5, { slots: 4, begun }));
   roster.heard(heartbeatOf(ANN, 4, { slots: 1 }));
   assert.is(roster.offers()[0]?.slots, 4);
-  assert.equal(roster.leases.get(ANN)?.begun, begun);
+  assert.equal([...(roster.leases.get(ANN)?.begun?.keys() ?? [])], begun);
 });
 
 test('a heartbeat of another incarnation than the committed one is not heard', async () => {
@@ -147,7 +148,32 @@ test('a new incarnation starts with a full lease', async () => {
   const { log, roster, clock } = await leaderOf(meshOf(ANN));
   await clock.advance(9_000);
   log.commit(adopted(ANN, 2));
-  assert.equal(roster.leases.get(ANN), { incarnation: 2, heardAtMs: clock.uptime(), begun: [], condemned: false });
+  const { incarnation, heardAtMs, condemned } = roster.leases.get(ANN) ?? {};
+  assert.equal([incarnation, heardAtMs, condemned], [2, clock.uptime(), false]);
+});
+
+test('what a worker took along into its new incarnation counts as begun before its first heartbeat', async () => {
+  const { log, roster } = await leaderOf(meshOf(ANN));
+  log.commit(submitted(job(1)));
+  log.commit(granted(job(1), 1, ANN));
+  const [fence] = log.state.fences(ANN);
+  assert.ok(fence);
+  roster.heard(heartbeatOf(ANN, 1, { begun: [fence] }));
+  log.commit(adopted(ANN, 2, [fence]));
+  assert.ok(roster.hasBegun(ANN, fence));
+});
+
+test('a leader that has heard nothing of a worker since it leads does not say what that had begun', async () => {
+  const { log, roster, clock, reaper } = await leaderOf(meshOf(ANN));
+  log.commit(submitted(job(1)));
+  log.commit(granted(job(1), 1, ANN));
+  for (let second = 1; second <= 17; second++) {
+    await clock.advance(1_000);
+    await reaper.judge(DEFAULT_SETTINGS);
+  }
+  assert.is(roster.member(ANN)?.state, 'dead');
+  const { state, reason, blamed } = log.state.task(job(1), 1).attempts[0] ?? {};
+  assert.equal([state, reason, blamed], ['lost', 'worker-dead', false]);
 });
 
 test('members and settings move the index of the member list, jobs do not', async () => {

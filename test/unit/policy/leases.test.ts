@@ -1,12 +1,15 @@
 // The leader's memory of who holds a lease: what renews one, what ends one, and what the leader may not conclude.
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { Leases } from '../../../node/policy/leases.ts';
+import { type Lease, Leases } from '../../../node/policy/leases.ts';
 import type { Fence } from '../../../protocol/ids.ts';
 import { ANN, BOB } from '../../support/state.ts';
 
 const LEASE = 15_000;
-const begun = ['f1', 'f2'] as Fence[];
+const begun = new Map([
+  ['f1' as Fence, 1],
+  ['f2' as Fence, 2],
+]);
 
 function armed(): Leases {
   const leases = new Leases();
@@ -14,7 +17,7 @@ function armed(): Leases {
   return leases;
 }
 
-const said = (incarnation: number, begun: readonly Fence[] = []) => ({ incarnation, begun, restarting: false });
+const said = (incarnation: number, begun: Lease['begun'] = new Map()) => ({ incarnation, begun, restarting: false });
 
 /** Passes often enough that the leader does not take itself for stopped. */
 function judgeUntil(leases: Leases, fromMs: number, toMs: number): string[] {
@@ -41,17 +44,23 @@ test('a heartbeat renews the lease from when it was heard', () => {
 
 test('a heartbeat of an earlier incarnation renews nothing', () => {
   const leases = armed();
-  leases.heard(ANN, said(2, []), 5_000);
+  leases.heard(ANN, said(2), 5_000);
   assert.not.ok(leases.heard(ANN, said(1, begun), 9_000));
-  assert.equal(leases.get(ANN), { incarnation: 2, heardAtMs: 5_000, begun: [], restarting: false, condemned: false });
+  assert.equal(leases.get(ANN), {
+    incarnation: 2,
+    heardAtMs: 5_000,
+    begun: new Map(),
+    restarting: false,
+    condemned: false,
+  });
 });
 
 test('from proposing its death on, an incarnation is heard and judged no more, the next one is', () => {
   const leases = armed();
   leases.condemn(ANN);
-  assert.not.ok(leases.heard(ANN, said(1, []), 5_000));
+  assert.not.ok(leases.heard(ANN, said(1), 5_000));
   assert.equal(judgeUntil(leases, 1_000, 40_000), []);
-  assert.ok(leases.heard(ANN, said(2, []), 41_000));
+  assert.ok(leases.heard(ANN, said(2), 41_000));
   assert.is(leases.get(ANN)?.condemned, false);
 });
 
@@ -70,7 +79,7 @@ test('a leader that was stopped stands by the deaths that it proposed before: th
   leases.condemn(ANN);
   leases.resume(60_000);
   assert.is(leases.get(ANN)?.condemned, true);
-  assert.not.ok(leases.heard(ANN, said(1, []), 61_000));
+  assert.not.ok(leases.heard(ANN, said(1), 61_000));
 });
 
 test('a worker that said that it starts again is waited for beyond its lease, and not for ever', () => {
@@ -86,7 +95,7 @@ test('an election frees the condemned: only what the log says counts now', () =>
   const leases = armed();
   leases.condemn(ANN);
   leases.rearm([{ peerId: ANN, incarnation: 1 }], 60_000);
-  assert.ok(leases.heard(ANN, said(1, []), 61_000));
+  assert.ok(leases.heard(ANN, said(1), 61_000));
 });
 
 test('an election keeps what an incarnation was heard to have begun, and nothing of another’s', () => {
@@ -95,7 +104,7 @@ test('an election keeps what an incarnation was heard to have begun, and nothing
   leases.rearm([{ peerId: ANN, incarnation: 1 }], 2_000);
   assert.equal(leases.get(ANN)?.begun, begun);
   leases.rearm([{ peerId: ANN, incarnation: 2 }], 3_000);
-  assert.equal(leases.get(ANN)?.begun, []);
+  assert.is(leases.get(ANN)?.begun, null);
 });
 
 test('an election forgets whoever is not among the living', () => {

@@ -21,6 +21,7 @@ import {
   openOf,
   present,
   resultOf,
+  STARTED,
   type State,
   ticketCreated,
 } from '../../support/state.ts';
@@ -268,8 +269,29 @@ test('a death blames exactly the attempts that were heard as begun', () => {
   assert.equal(pick(state, 1), ['lost', 'worker-dead', true]);
   assert.is(state.task(J, 2).lost, 0);
   assert.equal(pick(state, 2), ['handed-back', 'unbegun', false]);
+  assert.equal(
+    [1, 2].map((n) => state.task(J, n).attempts[0]?.startedAt),
+    [STARTED, null],
+  );
   checkJob(state, J);
   checkPeer(state, ANN);
+});
+
+test('a death of which nobody can tell what had begun loses all without blame', () => {
+  const state = meshOf(ANN);
+  state.submit(J, 1);
+  state.grant(J, 1, ANN);
+  state.done(dead(ANN, 1, null));
+  assert.equal(pick(state, 1), ['lost', 'worker-dead', false]);
+  assert.is(state.taskState(J, 1), 'queued');
+  checkJob(state, J);
+  checkPeer(state, ANN);
+});
+
+test('an attempt that its worker ended keeps when it began', () => {
+  const state = running();
+  state.done(ended(openOf(state, J, 1), 'drained'));
+  assert.is(state.task(J, 1).attempts[0]?.startedAt, STARTED);
 });
 
 function pick(state: State, n: number): unknown[] {

@@ -13,6 +13,7 @@ import {
   type PushedGrant,
 } from '../../../protocol/wire/work.ts';
 import { answered } from '../../support/grants.ts';
+import { begunAt } from '../../support/state.ts';
 
 const epochId = '12'.repeat(16) as EpochId;
 const json = (value: unknown): Uint8Array => new TextEncoder().encode(JSON.stringify(value));
@@ -28,7 +29,7 @@ const heartbeat: Heartbeat = {
   version: '0.1.0',
   draining: false,
   restarting: false,
-  begun: [makeFence(epochId, 17)],
+  begun: [[makeFence(epochId, 17), 1_790_000_000_000]],
   claim: {
     incarnation: 2,
     sequence: 4,
@@ -63,9 +64,10 @@ const grant = (task: number, letter: string, args: string[] = []): PushedGrant =
 test('a heartbeat reads back, and one that is out of bounds anywhere is refused', () => {
   assert.equal(heartbeatCodec.decode(heartbeatCodec.encode(heartbeat)), heartbeat);
   const wrong: readonly object[] = [
-    { begun: ['x.1'] },
-    { begun: [`${epochId}.0`] },
-    { begun: Array.from({ length: 769 }, (_, n) => makeFence(epochId, n + 1)) },
+    { begun: [['x.1', 1]] },
+    { begun: [[`${epochId}.0`, 1]] },
+    { begun: [makeFence(epochId, 1)] },
+    { begun: Array.from({ length: 769 }, (_, n) => [makeFence(epochId, n + 1), 1]) },
     { claim: { ...heartbeat.claim, slots: 513 } },
     { claim: { ...heartbeat.claim, prefetch: 257 } },
     { incarnation: -1 },
@@ -86,7 +88,7 @@ test('a heartbeat reads back, and one that is out of bounds anywhere is refused'
 test('all that a node of the most slots may hold fits its heartbeat and the answer that renews its lease', () => {
   const fences = Array.from({ length: slotsMax + prefetchMax }, (_, n) => makeFence(epochId, 900_000_000_000 + n));
   const claim = { ...heartbeat.claim, slots: slotsMax, prefetch: prefetchMax };
-  const full = { ...heartbeat, claim, begun: fences };
+  const full = { ...heartbeat, claim, begun: begunAt(1_790_000_000_000, fences) };
   assert.equal(heartbeatCodec.decode(heartbeatCodec.encode(full)), full);
   const answer = answered(1, { fences });
   assert.equal(answerCodec.decode(answerCodec.encode(answer)), answer);

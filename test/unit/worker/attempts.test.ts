@@ -23,6 +23,7 @@ const exited: AttemptEnded = {
 class Running implements RunningAttempt {
   readonly fence = fence;
   readonly folder = '/attempt';
+  readonly startedAt = exited.startedAt;
   readonly frozen = false;
   readonly kills: number[] = [];
   readonly #ended = Promise.withResolvers<AttemptEnded>();
@@ -60,6 +61,7 @@ function setUp() {
       this.prepared++;
       return spec;
     },
+    begin: (): void => undefined,
     start: async (): Promise<RunningAttempt> => running,
     collect: async () => resultOf(0),
   };
@@ -76,6 +78,7 @@ function setUp() {
     },
     workshop: {
       prepare: (_grant, signal) => fake.prepare(signal),
+      begin: async () => fake.begin(),
       collect: () => fake.collect(),
       publish: async () => {},
       discard: async (each) => void fake.discarded.push(each),

@@ -20,6 +20,7 @@ import {
   ANN,
   adopted,
   BOB,
+  begunAt,
   cancelled,
   checkJob,
   checkPeer,
@@ -31,6 +32,7 @@ import {
   meshOf,
   resultOf,
   retried,
+  STARTED,
   type State,
 } from '../../support/state.ts';
 
@@ -93,7 +95,7 @@ class Worker {
     }
     const sequence = ++this.sequence;
     const sentAt = world.now;
-    const begun = ledger.begun();
+    const begun = ledger.begun().map(([fence]) => fence);
     world.send(this, () => {
       const answer = world.answer(this.peerId, ledger.incarnation, sequence, begun);
       if (answer !== undefined) world.send(this, () => this.onAnswer(ledger, answer, sentAt));
@@ -115,7 +117,7 @@ class Worker {
         this.ledger = this.newLedger();
         for (const [fence, attempt] of this.runners) {
           const grant = { ...attempt.grant, incarnation };
-          this.ledger.adopt(grant, 'begun');
+          this.ledger.adopt(grant, STARTED);
           this.runners.set(fence, { ...attempt, grant });
           if (attempt.state === 'ended') this.conclude(fence);
         }
@@ -155,7 +157,7 @@ class Worker {
 
   begin(): void {
     const { ledger, world } = this;
-    for (const grant of ledger?.begin(world.now) ?? []) {
+    for (const grant of ledger?.begin(world.now, STARTED) ?? []) {
       assert.ok((ledger?.lease?.untilMs ?? 0) > world.now, 'it begins under a lease');
       assert.not.ok(world.begun.has(grant.fence), 'a fence begins once');
       world.begun.add(grant.fence);
@@ -317,7 +319,7 @@ class World {
   #account(command: Command, answer: Readonly<Record<string, unknown>>): void {
     if (command.kind === 'job.retried') this.results.clear();
     if (command.kind === 'member.adopted') this.hears(command.peerId, command.incarnation, []);
-    if (command.kind === 'member.dead' && command.begun.length > 0) this.count('death at work');
+    if (command.kind === 'member.dead' && (command.begun?.length ?? 0) > 0) this.count('death at work');
     if (command.kind === 'task.granted') {
       const grant = pushed(this.state.index, { task: command.task, incarnation: command.incarnation });
       const worker = this.worker(command.peerId);
@@ -334,11 +336,15 @@ class World {
   }
 
   hears(peerId: PeerId, incarnation: number, begun: readonly Fence[]): boolean {
-    return this.leases.heard(peerId, { incarnation, begun, restarting: false }, this.now);
+    return this.leases.heard(
+      peerId,
+      { incarnation, begun: new Map(begunAt(STARTED, begun)), restarting: false },
+      this.now,
+    );
   }
 
   begunOf(peerId: PeerId): readonly Fence[] {
-    return this.leases.get(peerId)?.begun ?? [];
+    return [...(this.leases.get(peerId)?.begun?.keys() ?? [])];
   }
 
   /** The leader hears a heartbeat and answers; the quorum round is instant here. */
@@ -381,7 +387,7 @@ class World {
     for (const { peerId } of this.workers) {
       const lease = this.leases.get(peerId);
       if (lease?.condemned !== true || this.state.member(peerId).state === 'dead') continue;
-      const command = dead(peerId, lease.incarnation, lease.begun);
+      const command = dead(peerId, lease.incarnation, lease.begun && [...lease.begun.keys()]);
       if (this.#dying.has(peerId)) continue;
       this.#dying.add(peerId);
       this.#log.push(() => {

@@ -57,7 +57,7 @@ function finishedOf(task: number): Finished {
 
 function endedOf(task: number): Ended {
   const { fence, jobId, incarnation } = pushed(task);
-  return { fence, jobId, task, incarnation, reason: 'unbegun' };
+  return { fence, jobId, task, incarnation, startedAt: null, reason: 'unbegun' };
 }
 
 /** What a promise has come to by now. */

@@ -48,4 +48,20 @@ test('a folder is used again only where nothing can have escaped the end of its 
   }
 });
 
+test('what a life before had begun, and what it had only made ready, can be told apart', async () => {
+  using folder = testFolder();
+  const before = workshopIn(folder, 'pid-namespace');
+  const grants = [5, 6, 7].map((index) => ({ ...pushed(index), spec: specOf({ command: ['true'] }) }));
+  for (const grant of grants) await before.prepare(grant, new AbortController().signal);
+  const [kept, begun] = grants.map(({ fence }) => fence);
+  for (const grant of grants.slice(0, 2)) await before.begin(grant);
+  const leftovers = await workshopIn(folder, 'pid-namespace').leftovers(new Set(kept === undefined ? [] : [kept]));
+  assert.equal(
+    leftovers.begun.map(([fence]) => fence),
+    [begun],
+  );
+  await leftovers.discard();
+  assert.equal(readdirSync(folder.at('attempts')), [kept]);
+});
+
 test.run();
