@@ -69,7 +69,7 @@ function lookAt(members: readonly Row[]): TreeLook {
   };
 }
 
-function killMarked(name: string, match: (value: string) => boolean): number {
+function killMarked(name: string, match: (value: string) => boolean): readonly number[] {
   const prefix = `${name}=`;
   const marked = rows().filter(
     (row) =>
@@ -78,5 +78,5 @@ function killMarked(name: string, match: (value: string) => boolean): number {
       row.words.some((word) => word.startsWith(prefix) && match(word.slice(prefix.length))),
   );
   for (const row of marked) sendSignal(row.pid, 'SIGKILL');
-  return marked.length;
+  return marked.map((row) => row.pid);
 }

@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { SkeinError } from '../../protocol/errors.ts';
 import type { Clock } from '../../protocol/time.ts';
 import { withoutOthers } from '../descriptors.ts';
+import { killUntilGone, once } from './kill.ts';
 import { platform } from './platform.ts';
 import type { RunnerHome } from './runner-home.ts';
 import { sendSignal } from './signal.ts';
@@ -48,15 +49,15 @@ export type RunnerState = Extract<FromRunner, { kind: 'state' }>;
 
 export interface LinkEvents {
   onMessage(message: FromRunner): void;
-  /** The runner and, in a namespace, all that it started are gone from the process table. */
-  onGone(): void;
+  /** The runner and, in a namespace, all that it started are gone from the process table, but for what hangs in the kernel. */
+  onGone(left: readonly number[]): void;
 }
 
 export class RunnerLink {
   /** What it said on attaching. */
   readonly state: RunnerState;
   readonly pids: readonly number[];
-  readonly gone: Promise<void>;
+  readonly gone: Promise<readonly number[]>;
   readonly #opened: Opened;
   readonly #socket: Socket;
   readonly #clock: Clock;
@@ -126,8 +127,8 @@ export class RunnerLink {
     this.#events = events;
     for (const line of this.#opened.early.splice(0)) this.#hear(line);
     this.#opened.onLine = (line) => this.#hear(line);
-    void this.gone.then(() => {
-      if (!this.#released) events.onGone();
+    void this.gone.then((left) => {
+      if (!this.#released) events.onGone(left);
     });
   }
 
@@ -170,12 +171,8 @@ export class RunnerLink {
   }
 
   /** The kernel closes a dying runner's socket before it ends the runner's namespace: so wait for the processes too. */
-  async #mourn(): Promise<void> {
-    if (this.#released) return;
-    for (const pid of this.pids) sendSignal(pid, 'SIGKILL');
-    for (let pauseMs = 1; this.pids.some((pid) => platform.isAlive(pid)); pauseMs = Math.min(pauseMs * 2, 50)) {
-      await this.#clock.sleep(pauseMs);
-    }
+  async #mourn(): Promise<readonly number[]> {
+    return this.#released ? [] : killUntilGone(this.#clock, once(this.pids));
   }
 }
 

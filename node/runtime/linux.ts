@@ -84,14 +84,14 @@ function membersOf(first: number, sinceTicks: number, marker: string): readonly 
   return all.filter((stat) => members.has(stat.pid)).map((stat) => stat.pid);
 }
 
-function killMarked(name: string, match: (value: string) => boolean): number {
+function killMarked(name: string, match: (value: string) => boolean): readonly number[] {
   const prefix = `${name}=`;
   const marked = processIds().filter((pid) =>
     environmentOf(pid).some((entry) => entry.startsWith(prefix) && match(entry.slice(prefix.length))),
   );
   const living = marked.filter((pid) => pid !== process.pid && stateOf(pid) !== 'gone');
   for (const pid of living) sendSignal(pid, 'SIGKILL');
-  return living.length;
+  return living;
 }
 
 function children(pid: number): readonly number[] {

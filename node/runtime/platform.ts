@@ -34,8 +34,8 @@ export interface Platform {
   namespaceTree(): Tree;
   /** What `first` started, found by ancestry, session, group and by `marker` in the environment. */
   markedTree(first: number, marker: string): Tree;
-  /** Sends SIGKILL to every process whose environment holds a marker that `match` accepts; how many there were. */
-  killMarked(name: string, match: (value: string) => boolean): number;
+  /** Sends SIGKILL to every process whose environment holds a marker that `match` accepts; which they were. */
+  killMarked(name: string, match: (value: string) => boolean): readonly number[];
   /** Processes started by `pid`. */
   children(pid: number): readonly number[];
   /** Processes whose command line holds `argument` as a whole. */

@@ -5,13 +5,13 @@ import { assert, SkeinError } from '../../protocol/errors.ts';
 import type { Fence } from '../../protocol/ids.ts';
 import type { Random } from '../../protocol/random.ts';
 import type { Clock } from '../../protocol/time.ts';
+import { killUntilGone, once } from './kill.ts';
 import { freezeAt, type Lease } from './lease.ts';
 import { homeArgument, type RunnerDelays, RunnerLink } from './link.ts';
 import { platform } from './platform.ts';
 import { RunnerPool } from './pool.ts';
 import type { AttemptEnded, AttemptSpec, LeaseGrant, RunningAttempt, Runtime } from './port.ts';
 import { RunnerHome } from './runner-home.ts';
-import { sendSignal } from './signal.ts';
 import {
   ARGUMENTS_LIMIT,
   EXIT_FILE,
@@ -41,7 +41,6 @@ export interface ProcessOptions {
 
 const DELAYS: RunnerDelays = { awayMs: 600_000, idleMs: 5000, frozenMs: 86_400_000 };
 const STOP_DEADLINE_MS = 10_000;
-const KILL_PAUSE_MS = 5;
 
 type Refusal = Pick<AttemptEnded, 'exit' | 'reason' | 'detail'>;
 const TOO_LONG: Refusal = {
@@ -143,7 +142,8 @@ export class ProcessRuntime implements Runtime {
   #listen(link: RunnerLink): RunnerLink {
     link.listen({
       onMessage: (message) => this.#onMessage(link, message),
-      onGone: () => {
+      onGone: (left) => {
+        this.#sayLeft(left);
         this.#pool.remove(link);
         const attempt = this.#held.get(link);
         this.#held.delete(link);
@@ -207,14 +207,23 @@ export class ProcessRuntime implements Runtime {
   async #killStrays(links: readonly RunnerLink[]): Promise<void> {
     const ours = new Set(links.flatMap((link) => link.pids));
     const strays = platform.withArgument(homeArgument(this.#home)).filter((pid) => !ours.has(pid));
-    for (const pid of strays) sendSignal(pid, 'SIGKILL');
-    while (strays.some((pid) => platform.isAlive(pid))) await this.#parts.clock.sleep(KILL_PAUSE_MS);
+    await this.#killAll(once(strays));
   }
 
   async #killMarked(match: (fence: string) => boolean): Promise<void> {
     const prefix = this.#marker('');
     const ours = (value: string): boolean => value.startsWith(prefix) && match(value.slice(prefix.length));
-    while (platform.killMarked(MARKER_NAME, ours) > 0) await this.#parts.clock.sleep(KILL_PAUSE_MS);
+    await this.#killAll(() => platform.killMarked(MARKER_NAME, ours));
+  }
+
+  async #killAll(kill: () => readonly number[]): Promise<void> {
+    this.#sayLeft(await killUntilGone(this.#parts.clock, kill));
+  }
+
+  #sayLeft(pids: readonly number[]): void {
+    if (pids.length === 0) return;
+    const sentence = `killed processes hang in the kernel until it lets go of them: ${pids.join(', ')}`;
+    this.#parts.log.warn({ pids }, sentence);
   }
 
   async #readRecords(): Promise<readonly ExitRecord[]> {
