@@ -1,16 +1,17 @@
 // The node's own words: lines of JSON in DIR/node.log by pino, and what its operator should see as plain lines on stderr.
-import { openSync, renameSync, statSync, writeSync } from 'node:fs';
+import { closeSync, existsSync, fstatSync, openSync, renameSync, writeSync } from 'node:fs';
 import { join } from 'node:path';
 import pino from 'pino';
 import type { Log } from './log.ts';
 
-const LOG_MAX_BYTES = 20 * 1024 * 1024;
+const FILE_MAX_BYTES = 20 * 1024 * 1024;
 
 /** @param quiet keeps stderr for errors alone: the mesh `local` has no operator. */
 export function openLog(dataFolder: string, options: { readonly quiet: boolean }): Log & { flush(): void } {
-  const path = join(dataFolder, 'node.log');
-  rotate(path);
-  const file = pino({ level: process.env.SKEIN_LOG ?? 'info' }, new LogFile(path));
+  const file = pino(
+    { level: process.env.SKEIN_LOG ?? 'info' },
+    new LogFile(join(dataFolder, 'node.log'), FILE_MAX_BYTES),
+  );
   const say = (sentence: string): void => {
     if (!options.quiet) process.stderr.write(`skein: ${sentence}\n`);
   };
@@ -30,12 +31,19 @@ export function openLog(dataFolder: string, options: { readonly quiet: boolean }
 }
 
 /** Lines that the disk would not take are lost and counted: a full disk must not end the node that speaks of it. */
-class LogFile {
-  readonly #file: number;
+export class LogFile {
+  readonly #path: string;
+  readonly #maxBytes: number;
+  #file: number;
+  #bytes: number;
   #lost = 0;
 
-  constructor(path: string) {
+  /** @param maxBytes of a file; one more is kept, so that a node left alone for a year does not fill its disk. */
+  constructor(path: string, maxBytes: number) {
+    this.#path = path;
+    this.#maxBytes = maxBytes;
     this.#file = openSync(path, 'a', 0o644);
+    this.#bytes = fstatSync(this.#file).size;
   }
 
   write(line: string): void {
@@ -45,18 +53,24 @@ class LogFile {
         ? ''
         : `\n${JSON.stringify({ level: 40, msg: 'lines could not be written', count: this.#lost })}\n`;
     try {
+      if (this.#bytes >= this.#maxBytes) this.#rotate();
       const bytes = Buffer.from(gap + line);
-      if (writeSync(this.#file, bytes) < bytes.length) this.#lost++;
+      const written = writeSync(this.#file, bytes);
+      this.#bytes += written;
+      if (written < bytes.length) this.#lost++;
       else this.#lost = 0;
     } catch {
       // There is nowhere to tell it but here, later.
       this.#lost++;
     }
   }
-}
 
-/** One file back, so that a node left alone for a year does not fill its disk. */
-function rotate(path: string): void {
-  const size = statSync(path, { throwIfNoEntry: false })?.size ?? 0;
-  if (size > LOG_MAX_BYTES) renameSync(path, `${path}.1`);
+  #rotate(): void {
+    // Somebody may have taken it away, logrotate for one.
+    if (existsSync(this.#path)) renameSync(this.#path, `${this.#path}.1`);
+    const full = this.#file;
+    this.#file = openSync(this.#path, 'a', 0o644);
+    this.#bytes = 0;
+    closeSync(full);
+  }
 }
