@@ -37,7 +37,7 @@ export function actRoutes(app: App, { mesh, jobs }: Context): void {
     },
     async (request, reply) => {
       const { project } = callerIn(request).key;
-      const { tasks, reason, graceMs } = request.body;
+      const { tasks, reason, graceMs, signal } = request.body;
       const range = tasks === undefined ? null : ([tasks.from, tasks.to] as const);
       if (range !== null && range[1] < range[0]) {
         throw new SkeinError('invalid-request', "the body's field tasks.to must not be below from");
@@ -49,6 +49,7 @@ export function actRoutes(app: App, { mesh, jobs }: Context): void {
         tasks: range,
         reason: reason ?? null,
         ...(graceMs === undefined ? {} : { graceMs }),
+        ...(signal === undefined ? {} : { signal }),
         idempotency: idempotencyOf(request, `cancel ${jobId}`, request.body),
         project,
         at: mesh.now(),

@@ -70,13 +70,17 @@ export class Reaper {
 
   /** Tells each worker which of its attempts to stop, by fence; and asks draining ones for what they have not begun. */
   stopWhatShould(): void {
+    const { view } = this.#parts.log;
     for (const member of this.#parts.roster.living()) {
       const held = fencesOf(this.#parts.log, member.peerId);
-      const stop = Map.groupBy(held, ({ jobId, task }) => this.#graceOf(jobId, task));
-      for (const [graceMs, attempts] of stop) {
-        if (graceMs === undefined) continue;
-        const fences = attempts.map(({ fence }) => fence);
-        this.#tell(member.peerId, workMethods.cancel, cancelCodec.encode({ fences, graceMs }));
+      for (const [jobId, attempts] of Map.groupBy(held, (attempt) => attempt.jobId)) {
+        const cancel = view.get(keys.progress(jobId))?.cancel ?? null;
+        const fences = attempts
+          .filter(({ task }) => cancel !== null || view.get(keys.task(jobId, task))?.cancelRequested === true)
+          .map(({ fence }) => fence);
+        if (fences.length === 0) continue;
+        const { graceMs = CANCEL_GRACE_MS, signal = 'SIGTERM' } = cancel ?? {};
+        this.#tell(member.peerId, workMethods.cancel, cancelCodec.encode({ fences, graceMs, signal }));
       }
       const unbegun = held
         .filter(({ fence }) => !this.#parts.roster.hasBegun(member.peerId, fence))
@@ -85,14 +89,6 @@ export class Reaper {
         this.#tell(member.peerId, workMethods.recall, recallCodec.encode({ fences: unbegun }));
       }
     }
-  }
-
-  /** Undefined where it is to go on. */
-  #graceOf(jobId: Parameters<typeof keys.job>[0], n: number): number | undefined {
-    const { view } = this.#parts.log;
-    const cancel = view.get(keys.progress(jobId))?.cancel ?? null;
-    if (cancel !== null) return cancel.graceMs ?? CANCEL_GRACE_MS;
-    return view.get(keys.task(jobId, n))?.cancelRequested === true ? CANCEL_GRACE_MS : undefined;
   }
 
   #tell(peerId: PeerId, method: string, body: Uint8Array): void {

@@ -2,6 +2,7 @@
 import { closeSync, existsSync, openSync, readSync, renameSync, writeFileSync } from 'node:fs';
 import { resolve } from 'node:path';
 import type { ExitReason } from '../../protocol/state/result.ts';
+import type { StopSignal } from '../../protocol/state/rows.ts';
 import type { Clock } from '../../protocol/time.ts';
 import { checkEveryMs, freezeAt, type Lease, type LeasePhase, leaseVerdict } from './lease.ts';
 import { platform, type Tree } from './platform.ts';
@@ -112,8 +113,8 @@ export class Attempt {
     this.check();
   }
 
-  /** SIGTERM to the script's group, SIGKILL to the whole tree after the grace. Said again, it may only shorten that. */
-  kill(graceMs: number): void {
+  /** The signal to the script's group, SIGKILL to the whole tree after the grace. Said again, it may only shorten that. */
+  kill(graceMs: number, signal: StopSignal = 'SIGTERM'): void {
     const cause: Cause = { reason: 'killed', detail: null };
     if (graceMs <= 0 || this.#phase.kind !== 'running') {
       this.end(cause);
@@ -125,7 +126,7 @@ export class Attempt {
     const until = this.#clock.monotonic() + graceMs;
     if (until >= this.#graceUntil) return;
     this.#graceUntil = until;
-    sendSignal(-pid, 'SIGTERM');
+    sendSignal(-pid, signal);
     // One that had stopped itself would else never hear of it.
     sendSignal(-pid, 'SIGCONT');
     clearTimeout(this.#grace);

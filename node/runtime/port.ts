@@ -2,6 +2,7 @@
 // and holds the lease timer: it freezes the attempt at 0.8 of the lease and kills what is not confirmed frozen by 0.9.
 import type { Fence } from '../../protocol/ids.ts';
 import type { Exit, ExitReason } from '../../protocol/state/result.ts';
+import type { StopSignal } from '../../protocol/state/rows.ts';
 
 export interface AttemptSpec {
   readonly fence: Fence;
@@ -39,8 +40,8 @@ export interface RunningAttempt {
   /** Resolves once the attempt's whole tree is gone and its output is read to the end. Never rejects. */
   readonly ended: Promise<AttemptEnded>;
   readonly frozen: boolean;
-  /** SIGTERM to the script, SIGKILL to its whole tree after the grace. */
-  kill(graceMs: number): void;
+  /** The signal (SIGTERM) to the script, SIGKILL to its whole tree after the grace. */
+  kill(graceMs: number, signal?: StopSignal): void;
 }
 
 export interface LeaseGrant {

@@ -4,6 +4,7 @@ import { readdir, readFile } from 'node:fs/promises';
 import { assert, SkeinError } from '../../protocol/errors.ts';
 import type { Fence } from '../../protocol/ids.ts';
 import type { Random } from '../../protocol/random.ts';
+import type { StopSignal } from '../../protocol/state/rows.ts';
 import type { Clock } from '../../protocol/time.ts';
 import { killUntilGone, once } from './kill.ts';
 import { freezeAt, type Lease } from './lease.ts';
@@ -284,8 +285,8 @@ class HeldAttempt implements RunningAttempt {
     };
   }
 
-  kill(graceMs: number): void {
-    if (!this.#over) this.#link.send({ kind: 'kill', graceMs });
+  kill(graceMs: number, signal: StopSignal = 'SIGTERM'): void {
+    if (!this.#over) this.#link.send({ kind: 'kill', graceMs, signal });
   }
 }
 

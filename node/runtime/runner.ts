@@ -93,7 +93,7 @@ function obey(message: ToRunner): void {
       say({ kind: 'alive' });
       return;
     case 'kill':
-      attempt?.kill(message.graceMs);
+      attempt?.kill(message.graceMs, message.signal);
       return;
     case 'leave':
       leaving = true;

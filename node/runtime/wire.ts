@@ -1,6 +1,7 @@
 // What daemon and runner say to each other: JSON, one message a line, over a unix socket that only the owner can open.
 
 import type { Fence } from '../../protocol/ids.ts';
+import type { StopSignal } from '../../protocol/state/rows.ts';
 import type { Lease } from './lease.ts';
 import type { AttemptEnded, AttemptSpec } from './port.ts';
 
@@ -19,7 +20,7 @@ export const MARKER_NAME = 'SKEIN_MARK';
 export type ToRunner =
   | { readonly kind: 'start'; readonly spec: AttemptSpec; readonly marker: string; readonly lease: Lease }
   | { readonly kind: 'extend'; readonly lease: Lease; readonly listed: boolean }
-  | { readonly kind: 'kill'; readonly graceMs: number }
+  | { readonly kind: 'kill'; readonly graceMs: number; readonly signal: StopSignal }
   /** Kill what runs, then end. */
   | { readonly kind: 'leave' };
 

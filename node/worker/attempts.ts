@@ -2,7 +2,7 @@
 import { SkeinError } from '../../protocol/errors.ts';
 import type { Fence } from '../../protocol/ids.ts';
 import type { Result } from '../../protocol/state/result.ts';
-import type { AttemptEnd, Begun } from '../../protocol/state/rows.ts';
+import type { AttemptEnd, Begun, StopSignal } from '../../protocol/state/rows.ts';
 import type { Clock } from '../../protocol/time.ts';
 import type { PushedGrant } from '../../protocol/wire/work.ts';
 import type { Log } from '../log.ts';
@@ -191,12 +191,12 @@ export class Attempts {
   }
 
   /** Stops an attempt in whatever phase it is; one that has ended already is reported as it ended. */
-  stop(fence: Fence, reason: AttemptEnd, graceMs: number): void {
+  stop(fence: Fence, reason: AttemptEnd, graceMs: number, signal: StopSignal = 'SIGTERM'): void {
     const control = this.#controls.get(fence);
     if (control === undefined) return;
     control.reason ??= reason;
     control.abort.abort(new SkeinError('runtime-failed', 'the attempt was stopped'));
-    control.running?.kill(graceMs);
+    control.running?.kill(graceMs, signal);
   }
 
   /** Fences that were begun and have no process yet. */

@@ -440,14 +440,14 @@ export class Worker {
   }
 
   #onCancel(body: Uint8Array): Uint8Array {
-    const { fences, graceMs } = cancelCodec.decode(body);
+    const { fences, graceMs, signal } = cancelCodec.decode(body);
     for (const fence of fences as Fence[]) {
       const ledger = this.#ledger;
       const held = ledger?.get(fence);
       if (ledger === undefined) continue;
       const phase = ledger.cancel(fence);
       if (phase === 'unbegun' && held !== undefined) void this.#reportEnd(ledger, held.grant, 'cancelled');
-      if (phase === 'begun') this.#parts.attempts.stop(fence, 'cancelled', graceMs);
+      if (phase === 'begun') this.#parts.attempts.stop(fence, 'cancelled', graceMs, signal);
     }
     this.#prepare();
     return new Uint8Array();

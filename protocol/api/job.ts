@@ -1,5 +1,6 @@
 // What the HTTP door says of jobs, tasks and attempts. The same shapes are the `--json` of the command line.
 import { type Static, Type } from 'typebox';
+import { stopSignals } from '../state/rows.ts';
 import {
   Base64,
   body,
@@ -213,9 +214,10 @@ export const CancelRequest = body({
     Type.Integer({
       minimum: 0,
       maximum: 3_600_000,
-      description: 'from SIGTERM to SIGKILL, 10 s unless told; of all of the job',
+      description: 'from the signal to SIGKILL, 10 s unless told; of all of the job',
     }),
   ),
+  signal: Type.Optional(oneOf(stopSignals)),
 });
 export type CancelRequest = Static<typeof CancelRequest>;
 

@@ -202,11 +202,14 @@ function outputsOf(tasks: readonly TaskRow[]): OutputView[] | null {
   return outputs;
 }
 
-/** The attempt whose result is the task's, or undefined while it has none. */
+/**
+ * The attempt whose result is the task's, or undefined while it has none. A cancelled task's is what it saved when it was
+ * told to stop, never an earlier attempt's.
+ */
 export function publishedAttempt(task: TaskRow): AttemptRow | undefined {
-  if (task.state !== 'completed' && task.state !== 'failed') return undefined;
+  if (task.state === 'queued' || task.state === 'running') return undefined;
   const last = task.attempts.at(-1);
-  return last?.state === 'finished' ? last : undefined;
+  return last?.state === (task.state === 'cancelled' ? 'cancelled' : 'finished') ? last : undefined;
 }
 
 /** Granted tasks that no worker was heard to begin still count as queued. */

@@ -65,9 +65,10 @@ export function cancel(draft: Draft, command: Of<'job.cancelled'>): Outcome {
     const { job, progress } = found;
     if (progress.finishedAt !== null) return refused('state-conflict', `${job.jobId} has ended: ${progress.state}`);
     if (command.tasks !== null) return cancelTasks(draft, found, command.tasks, command.at);
-    const grace = command.graceMs === undefined ? {} : { graceMs: command.graceMs };
+    const { at, reason, graceMs, signal } = command;
+    const how = { ...(graceMs === undefined ? {} : { graceMs }), ...(signal === undefined ? {} : { signal }) };
     // Asked again, it may be in more of a hurry; who asked first and why stays.
-    const stopped = { at: command.at, reason: command.reason, ...progress.cancel, ...grace };
+    const stopped = { at, reason, ...progress.cancel, ...how };
     settle(draft, job, cancelQueued(job, progress, stopped), command.at);
     return done({ jobId: job.jobId });
   });

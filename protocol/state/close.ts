@@ -6,6 +6,7 @@ import type { ExitReason, Result } from './result.ts';
 import {
   type AttemptEnd,
   type AttemptRow,
+  type Cancellation,
   type Counts,
   type JobRow,
   type JobState,
@@ -96,8 +97,7 @@ function closedAttempt(open: AttemptRow, closing: Closing, cancelled: boolean): 
     detail: result.detail,
     stdout: result.stdout,
     stderr: result.stderr,
-    // What a cancelled attempt wrote is not published.
-    outputs: cancelled ? null : result.outputs,
+    outputs: result.outputs,
   };
 }
 
@@ -122,11 +122,7 @@ function announceJob(draft: Draft, job: JobRow, counts: Counts, state: JobState)
 }
 
 /** Takes everything that has not left the queue out of it. */
-export function cancelQueued(
-  job: JobRow,
-  progress: ProgressRow,
-  cancel: NonNullable<ProgressRow['cancel']>,
-): ProgressRow {
+export function cancelQueued(job: JobRow, progress: ProgressRow, cancel: Cancellation): ProgressRow {
   const counts = recount(progress.counts, 'queued', 'cancelled', progress.counts.queued);
   return { ...progress, counts, cancel, next: job.taskCount + 1, returned: [] };
 }

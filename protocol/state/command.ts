@@ -3,7 +3,7 @@
 import type { JobSpec } from '../api/jobspec.ts';
 import type { EpochId, Fence, JobId, MeshId, PeerId } from '../ids.ts';
 import type { Result } from './result.ts';
-import type { AttemptEnd, Begun, Role, Scope, SettingsRow } from './rows.ts';
+import type { AttemptEnd, Begun, Role, Scope, SettingsRow, StopSignal } from './rows.ts';
 
 /** Per project; the first answer is kept in rows and given again. */
 export interface Idempotency {
@@ -91,8 +91,10 @@ export type Command =
       /** Inclusive range, or null for the whole job. */
       readonly tasks: readonly [number, number] | null;
       readonly reason: string | null;
-      /** From SIGTERM to SIGKILL; absent: 10 s. Of a whole job. */
+      /** From the signal to SIGKILL; absent: 10 s. Of a whole job. */
       readonly graceMs?: number;
+      /** What tells the scripts; absent: SIGTERM. Of a whole job. */
+      readonly signal?: StopSignal;
       readonly idempotency: Idempotency | null;
       readonly project: string;
       readonly at: number;

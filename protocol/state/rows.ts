@@ -73,6 +73,17 @@ export interface Counts {
   readonly cancelled: number;
 }
 
+/** How a script is told to stop: Ctrl-C is passed on as what it is, anything else asks as `kill` does. */
+export const stopSignals = ['SIGINT', 'SIGTERM'] as const;
+export type StopSignal = (typeof stopSignals)[number];
+
+export interface Cancellation {
+  readonly at: number;
+  readonly reason: string | null;
+  readonly graceMs?: number;
+  readonly signal?: StopSignal;
+}
+
 /** What changes as a job goes on; apart from JobRow so that a grant need not rewrite the spec. */
 export interface ProgressRow {
   readonly jobId: JobId;
@@ -82,7 +93,7 @@ export interface ProgressRow {
   readonly next: number;
   /** Inclusive ranges of tasks that came back, in the order in which they go out again. */
   readonly returned: readonly (readonly [number, number])[];
-  readonly cancel: { readonly at: number; readonly reason: string | null; readonly graceMs?: number } | null;
+  readonly cancel: Cancellation | null;
   readonly attempts: number;
   readonly startedAt: number | null;
   readonly finishedAt: number | null;

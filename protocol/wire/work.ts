@@ -5,7 +5,7 @@ import { ItemEntry, JobSpec } from '../api/jobspec.ts';
 import { SkeinError } from '../errors.ts';
 import type { JobId } from '../ids.ts';
 import type { Result } from '../state/result.ts';
-import type { AttemptEnd } from '../state/rows.ts';
+import { type AttemptEnd, type StopSignal, stopSignals } from '../state/rows.ts';
 import { type Codec, codec } from './codec.ts';
 import { ResultShape } from './result.ts';
 import { BegunShape, Count, closed, FenceShape, Fences, fencesMax, JobIdShape, Text } from './shapes.ts';
@@ -149,7 +149,10 @@ export const settledCodec: Codec<readonly Settled[]> = codec(
   Type.Array(Settled, { maxItems: batchMax }),
 );
 
-const Cancel = Type.Object({ fences: Fences, graceMs: Count }, closed);
+const Cancel = Type.Object(
+  { fences: Fences, graceMs: Count, signal: Type.Unsafe<StopSignal>(Type.Union(stopSignals.map((name) => Type.Literal(name)))) },
+  closed,
+);
 /** By fence, never by task. Answered with an empty body at once; the end is reported with `ended`. */
 export type Cancel = Static<typeof Cancel>;
 export const cancelCodec: Codec<Cancel> = codec('a cancel', Cancel);

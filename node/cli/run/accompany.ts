@@ -1,6 +1,6 @@
 // From a submitted job to an exit code: what `run`, `attach` and `retry` share. Follows, fetches, sums up.
 import { resolve } from 'node:path';
-import type { JobView } from '../../../protocol/api/job.ts';
+import type { CancelRequest, JobView } from '../../../protocol/api/job.ts';
 import type { JobSpec } from '../../../protocol/api/jobspec.ts';
 import { SkeinError } from '../../../protocol/errors.ts';
 import { stateFolder } from '../../config/folders.ts';
@@ -14,6 +14,7 @@ import { type FetchedFile, Fetcher } from '../outputs/fetch.ts';
 import { type JobFiles, jobFiles } from '../outputs/job-files.ts';
 import { writtenRecord } from '../outputs/record.ts';
 import { shortId, skeinCommand } from '../selector.ts';
+import type { SignalName } from '../world.ts';
 import { BatchDisplay } from './batch-display.ts';
 import { followBatch } from './follow-batch.ts';
 import { followTask, replacedSentence } from './follow-task.ts';
@@ -46,10 +47,12 @@ export interface InterruptHandle {
   readonly signal: AbortSignal;
   /** What was decided, once something was. */
   readonly decided: () => Interruption | undefined;
-  /** @param cancel at once where it may have no grace. */
-  readonly following: (jobId: string, cancel: (graceMs?: number) => Promise<void>) => void;
+  readonly following: (jobId: string, cancel: Cancel) => void;
   readonly stop: () => void;
 }
+
+/** The script gets the signal that came here: a Ctrl-C reaches it as one. Without a grace it is killed at once. */
+type Cancel = (how: Pick<CancelRequest, 'graceMs' | 'signal'>) => Promise<void>;
 
 /** Ends with the interruption as the signal's reason. */
 export class Interrupted extends Error {
@@ -62,18 +65,18 @@ export function handleInterrupts(
 ): InterruptHandle {
   const controller = new AbortController();
   let decided: Interruption | undefined;
-  let cancel: ((graceMs?: number) => Promise<void>) | undefined;
+  let cancel: Cancel | undefined;
   let back = '';
   const { screen, world } = call;
   const rules = {
     isTerminal: world.stderr.isTerminal,
     ...options,
     onFirst: () => void screen.sayNow(`${back}   again to cancel the job`),
-    onAction: (what: Interruption) => {
+    onAction: (what: Interruption, signal: SignalName) => {
       decided = what;
       const leave = (): void => controller.abort(new Interrupted(what));
-      if (what === 'cancel') void cancel?.();
-      else if (what === 'kill') void cancel?.(0).finally(leave);
+      if (what === 'cancel') void cancel?.({ signal: signal === 'SIGINT' ? signal : 'SIGTERM' });
+      else if (what === 'kill') void cancel?.({ graceMs: 0 }).finally(leave);
       else leave();
     },
   };
@@ -93,12 +96,12 @@ export function handleInterrupts(
 /** Answers the exit code. Failures that are skein's own are thrown. */
 export async function accompany(company: Company): Promise<number> {
   const { call, jobs, jobId, interrupts, isLocal } = company;
-  interrupts.following(jobId, async (graceMs) => {
+  interrupts.following(jobId, async (how) => {
     const asks = isLocal ? 'asking it to stop (10 s; again to kill it)' : `cancelling ${shortId(jobId)}`;
-    await call.screen.sayNow(graceMs === 0 ? 'killing it' : asks);
+    await call.screen.sayNow(how.graceMs === 0 ? 'killing it' : asks);
     // The stream ends with the job's end; a cancel that fails leaves the job to the second signal.
     await jobs
-      .cancel(jobId, { reason: 'interrupted', ...(graceMs === undefined ? {} : { graceMs }) }, newKey(call))
+      .cancel(jobId, { reason: 'interrupted', ...how }, newKey(call))
       .catch((error: Error) => call.screen.fail(error.message));
   });
   try {

@@ -16,7 +16,8 @@ export interface InterruptRules {
   readonly onExit: 'detach' | 'cancel' | undefined;
   /** Says how to come back and how to stop. */
   readonly onFirst: () => void;
-  readonly onAction: (what: Interruption) => void;
+  /** @param signal what brought it about. */
+  readonly onAction: (what: Interruption, signal: SignalName) => void;
 }
 
 const AGAIN_MS = 1000;
@@ -52,16 +53,16 @@ export class Interrupts {
   on(signal: SignalName): void {
     switch (this.#phase) {
       case 'before':
-        this.#act('over', 'abandon');
+        this.#act('over', 'abandon', signal);
         return;
       case 'following':
         this.#first(signal);
         return;
       case 'asked':
-        this.#act('stopping', 'cancel');
+        this.#act('stopping', 'cancel', signal);
         return;
       case 'stopping':
-        this.#act('over', 'kill');
+        this.#act('over', 'kill', signal);
         return;
       case 'over':
         return;
@@ -71,34 +72,34 @@ export class Interrupts {
   #first(signal: SignalName): void {
     const { isTerminal, isLocal, onExit } = this.#rules;
     if (onExit !== undefined) {
-      this.#decided(onExit);
+      this.#decided(onExit, signal);
       return;
     }
     // A terminal that was closed wants its job to go on; only `local` ends with its user, as a script would.
     if (signal === 'SIGHUP') {
-      this.#decided('detach');
+      this.#decided('detach', signal);
       return;
     }
     if (isLocal || !isTerminal) {
-      this.#decided('cancel');
+      this.#decided('cancel', signal);
       return;
     }
     this.#phase = 'asked';
     this.#rules.onFirst();
     this.#clock.sleep(AGAIN_MS, this.#ends.signal).then(
       () => {
-        if (this.#phase === 'asked') this.#act('over', 'detach');
+        if (this.#phase === 'asked') this.#act('over', 'detach', signal);
       },
       () => undefined,
     );
   }
 
-  #decided(what: 'detach' | 'cancel'): void {
-    this.#act(what === 'detach' ? 'over' : 'stopping', what);
+  #decided(what: 'detach' | 'cancel', signal: SignalName): void {
+    this.#act(what === 'detach' ? 'over' : 'stopping', what, signal);
   }
 
-  #act(phase: 'over' | 'stopping', what: Interruption): void {
+  #act(phase: 'over' | 'stopping', what: Interruption, signal: SignalName): void {
     this.#phase = phase;
-    this.#rules.onAction(what);
+    this.#rules.onAction(what, signal);
   }
 }

@@ -77,16 +77,17 @@ test('what a script leaves running does not outlive it, nor keep it', async () =
   for (const seconds of ['3071', '3072', '3073']) assert.equal(sleepers(seconds), [], seconds);
 });
 
-test('Ctrl-C asks the script to stop, as here; a second one kills it; 121 either way', async () => {
+test('Ctrl-C reaches the script as it would here, and what it saves then comes back; a second one kills it; 121 either way', async () => {
   const start =
     'set -m; "$NODE" "$LAUNCHER" run -e DIR=$PWD s.sh & p=$!; until test -e up; do sleep 0.05; done; kill -INT $p';
   const polite = local.place({
-    's.sh': 'trap "echo bye; exit 5" TERM; echo up; touch $DIR/up; sleep 3051 & wait',
+    's.sh': 'trap "echo bye; echo all > saved; exit 5" INT; trap "" TERM; echo up; touch $DIR/up; sleep 3051 & wait',
   });
   const ran = await local.shell(`${start}; wait $p`, polite);
   assert.is(ran.code, 121, ran.err);
   assert.match(ran.err, /asking it to stop \(10 s; again to kill it\)/);
   assert.is((await local.shell('skein logs @last', polite)).out, 'up\nbye\n');
+  assert.is(readFileSync(join(polite, 'saved'), 'utf8'), 'all\n');
   assert.equal(sleepers('3051'), []);
 
   const deaf = local.place({ 's.sh': 'trap "" TERM INT; touch $DIR/up; sleep 3052; sleep 3053' });
@@ -98,9 +99,10 @@ test('Ctrl-C asks the script to stop, as here; a second one kills it; 121 either
 });
 
 test('cancel stops a job, wait says so', async () => {
-  const folder = local.place({ 's.sh': 'touch $DIR/up; sleep 3061' });
+  const folder = local.place({ 's.sh': 'trap "echo all > saved; exit" TERM; touch $DIR/up; sleep 3061 & wait' });
   const begun = 'j=$(skein run -q -d -e DIR=$PWD s.sh); until test -e up; do sleep 0.05; done';
   assert.is((await local.shell(`${begun}; skein cancel $j; skein wait -q $j`, folder)).code, 121);
+  assert.is((await local.shell('skein outputs cat @last saved', folder)).out, 'all\n');
   assert.equal(sleepers('3061'), []);
   const deaf = local.place({ 's.sh': 'trap "" TERM; touch $DIR/up; sleep 3062; sleep 3063' });
   assert.is((await local.shell(`${begun}; skein cancel --grace 1s $j; skein wait -q $j`, deaf)).code, 121);

@@ -4,7 +4,7 @@ import * as assert from 'uvu/assert';
 import { seededRandom } from '../../../node/clock.ts';
 import type { JobSpec } from '../../../protocol/api/jobspec.ts';
 import { jobView, specView, type Told, taskView } from '../../../protocol/api/jobview.ts';
-import type { JobId } from '../../../protocol/ids.ts';
+import type { JobId, Sha256 } from '../../../protocol/ids.ts';
 import { keys, type TaskRow } from '../../../protocol/state/rows.ts';
 import { FakeMesh } from '../../support/fake-mesh.ts';
 
@@ -113,6 +113,26 @@ test('of several tasks one that failed makes 1, and none that failed makes 0', (
   assert.is(viewOf(mesh, jobId).exit, null);
   mesh.finish(jobId, 2, mesh.grant(jobId, 2), { exit: { code: 9, signal: null } });
   assert.is(viewOf(mesh, jobId).exit?.code, 1);
+});
+
+test('what a cancelled task saved when it was told to stop is its result', () => {
+  const { mesh, jobId } = submitted();
+  const fence = mesh.grant(jobId, 1);
+  mesh.commit({
+    kind: 'job.cancelled',
+    jobId,
+    tasks: null,
+    reason: null,
+    idempotency: null,
+    project: 'default',
+    at: mesh.nowMs,
+  });
+  const span = { blob: 'a'.repeat(64) as Sha256, offset: 0, sizeBytes: 3 };
+  const saved = { kind: 'file', path: 'saved', mode: 0o644, sha256: 'b'.repeat(64) as Sha256, span } as const;
+  mesh.finish(jobId, 1, fence, { outputs: { kind: 'inline', files: [saved] } });
+  const view = viewOf(mesh, jobId);
+  assert.is(view.exit?.code, 121);
+  assert.equal(view.outputs, [{ task: 1, path: 'saved', bytes: 3, sha256: saved.sha256 }]);
 });
 
 test('a task that was granted and not begun still shows as queued', () => {

@@ -16,7 +16,7 @@ const RECORD = {
 } as const;
 
 test('lines come out whole, however they were cut', () => {
-  const messages: ToRunner[] = [{ kind: 'kill', graceMs: 5 }, { kind: 'leave' }];
+  const messages: ToRunner[] = [{ kind: 'kill', graceMs: 5, signal: 'SIGINT' }, { kind: 'leave' }];
   const text = messages.map(encodeLine).join('');
   for (let cut = 0; cut <= text.length; cut++) {
     const reader = new LineReader();

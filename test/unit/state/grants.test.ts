@@ -411,7 +411,8 @@ test('a task that is being cancelled closes as cancelled whatever closes it, and
       const task = state.task(J, 1);
       assert.is(task.state, 'cancelled', what);
       assert.is(task.attempts[0]?.state, 'cancelled', what);
-      assert.is(task.attempts[0]?.outputs, null, what);
+      // What it saved when it was told to stop is its result; what gave no result saved none.
+      assert.is(task.attempts[0]?.outputs !== null, /^a f/.test(what), what);
       assert.is(task.lost, 0, what);
       assert.equal(state.progress(J).returned, [], what);
       assert.is(state.progress(J).state, 'cancelled', what);
