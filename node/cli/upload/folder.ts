@@ -17,6 +17,8 @@ interface Walk {
   /** Whether .skeinignore leaves out an absolute path. */
   readonly isIgnored: (path: string, isFolder: boolean) => boolean;
   readonly notes: string[];
+  /** Links that lead out of the folder to files, which come along: `NAME -> FILE`. */
+  readonly followed: string[];
 }
 
 /** @param folder absolute; itself always taken, whatever it is called. Adds sentences to `notes`. */
@@ -29,7 +31,15 @@ export async function takeFolder(
 ): Promise<void> {
   const root = await realpath(folder);
   const isIgnored = await ignoreRules([paths.cwd, root]);
-  await walk(folder, { root, paths, taken, because, isIgnored, notes });
+  const followed: string[] = [];
+  await walk(folder, { root, paths, taken, because, isIgnored, notes, followed });
+  const [first] = followed;
+  if (first === undefined) return;
+  const [links, shown] =
+    followed.length === 1
+      ? ['a link leads', 'the file it shows goes']
+      : [`${followed.length} links lead`, 'the files they show go'];
+  notes.push(`${links} out of ${because}; ${shown} along: ${first} (.skeinignore leaves it here)`);
 }
 
 async function walk(folder: string, to: Walk): Promise<void> {
@@ -74,6 +84,7 @@ async function takeLink(local: string, to: Walk): Promise<void> {
   const stats = await lstat(await realpath(local).catch(() => local));
   if (stats.isFile()) {
     const { mode, size } = stats;
+    to.followed.push(`${local} -> ${await realpath(local)}`);
     return to.taken.add({ kind: 'file', path, local, mode: mode & 0o777, sizeBytes: size, because: to.because });
   }
   to.notes.push(`${local} is a link that leads out of the folder; it stays here`);

@@ -144,8 +144,12 @@ test('a link within the folder stays a link, one that leads out becomes the file
     'links/real.txt',
     'links/to-real -> real.txt',
   ]);
-  assert.is(notes.length, 1);
+  assert.is(notes.length, 2);
   assert.match(notes[0] ?? '', /out-folder/);
+  assert.match(
+    notes[1] ?? '',
+    /a link leads out of links; the file it shows goes along: .*out-file -> .*other\/o\.txt/,
+  );
 });
 
 test('an output argument finds its folder there', async () => {
