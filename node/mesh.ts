@@ -15,6 +15,7 @@ import { logChunkMaxBytes, logPartCodec, logReadCodec, workMethods } from '../pr
 import type { BlobStore } from './blob/port.ts';
 import type { ReplicatedLog } from './consensus/log.ts';
 import type { Leader } from './leader/leader.ts';
+import { ManifestCache } from './manifest-cache.ts';
 import { unmetSentence, verdictOf } from './policy/waiting.ts';
 import type { Transport } from './transport/port.ts';
 
@@ -22,6 +23,8 @@ const PROPOSE_TIMEOUT_MS = 10_000;
 const BARRIER_TIMEOUT_MS = 5_000;
 const LOG_CALL_SLACK_MS = 5_000;
 const LOG_POLL_MS = 100;
+/** About 20 MB. */
+const MANIFEST_FILES_KEPT = 50_000;
 
 export interface MeshParts {
   readonly log: ReplicatedLog;
@@ -38,6 +41,7 @@ export interface MeshParts {
 export class Mesh implements MeshPort {
   readonly blobs: BlobPort;
   readonly #parts: MeshParts;
+  readonly #manifests = new ManifestCache({ filesMax: MANIFEST_FILES_KEPT });
 
   constructor(parts: MeshParts) {
     this.#parts = parts;
@@ -215,10 +219,12 @@ export class Mesh implements MeshPort {
     const outputs = task.attempts.at(-1)?.outputs ?? null;
     if (outputs === null) return [];
     if (outputs.kind === 'inline') return outputs.files;
-    const manifest = outputManifest();
-    for await (const chunk of await this.#parts.blobs.read(outputs.blob)) manifest.push(chunk as Uint8Array);
-    manifest.end();
-    return manifest.take();
+    return this.#manifests.get(outputs.blob, async () => {
+      const manifest = outputManifest();
+      for await (const chunk of await this.#parts.blobs.read(outputs.blob)) manifest.push(chunk as Uint8Array);
+      manifest.end();
+      return manifest.take();
+    });
   }
 
   newJobId(): JobId {

@@ -11,6 +11,7 @@ import { stateFolder } from '../../config/folders.ts';
 import { formatSize } from '../../config/units.ts';
 import { type Call, type Command, flag, isSet } from '../call.ts';
 import { type Mesh, openMesh } from '../mesh.ts';
+import { transferProgress } from '../output/transfer-progress.ts';
 import { type FetchedFile, Fetcher } from '../outputs/fetch.ts';
 import { jobFiles } from '../outputs/job-files.ts';
 import { writtenRecord } from '../outputs/record.ts';
@@ -53,23 +54,31 @@ async function getFiles(
   const files = await jobFiles(spec, job.tasks.total, folder, (sha256) => client.readBlob(sha256, signal));
   const [, path] = call.args;
   const only = flag(call, 'only');
+  const progress = transferProgress(call);
   const fetcher = new Fetcher(client, files, writtenRecord(stateFolder(from)), {
     jobId: job.jobId,
     outputDir,
     isBatch,
     overwrite: isSet(call, 'overwrite'),
     dataFolder,
+    onProgress: (files, of) => progress(`fetching ${files} of ${of} files`),
     wants: (each) => isBelow(each, path) && (only === undefined || matchesGlob(each, only)),
     signal,
   });
   const fetched: FetchedFile[] = [];
   for (const task of tasksOf(selected, job)) for (const file of await fetcher.fetchTask(task)) fetched.push(file);
+  await call.screen.area([]);
   if (fetched.length === 0 && (path !== undefined || only !== undefined)) {
     throw new SkeinError('not-found', `${job.jobId} left no file ${path ?? only}`, {
       fix: `skein outputs ls ${job.jobId}`,
     });
   }
   await tell(call, fetched, outputDir);
+  const failed = fetched.filter(({ placed }) => placed.kind === 'failed').length;
+  if (failed === 0) return;
+  throw new SkeinError('file-unreadable', `${failed} of ${fetched.length} files have no place here`, {
+    fix: 'make room for them, or fetch into another folder: --output-dir DIR',
+  });
 }
 
 const isBelow = (path: string, wanted: string | undefined): boolean =>
@@ -77,9 +86,10 @@ const isBelow = (path: string, wanted: string | undefined): boolean =>
 
 async function tell(call: Call, fetched: readonly FetchedFile[], outputDir: string): Promise<void> {
   for (const { placed } of fetched) if (placed.note !== undefined) await call.screen.say(placed.note);
-  const bytes = fetched.reduce((sum, file) => sum + file.bytes, 0);
+  const placed = fetched.filter(({ placed: { kind } }) => kind !== 'failed');
+  const bytes = placed.reduce((sum, file) => sum + file.bytes, 0);
   await call.screen.say(
-    `${fetched.length === 1 ? 'one file' : `${fetched.length} files`}, ${formatSize(bytes)}, in ${outputDir}`,
+    `${placed.length === 1 ? 'one file' : `${placed.length} files`}, ${formatSize(bytes)}, in ${outputDir}`,
   );
   if (call.flags.json !== true) return;
   const items = fetched.map(({ task, path, bytes, sha256, placed }) => ({

@@ -136,7 +136,7 @@ export function writing(path: string, error: unknown): unknown {
       fix: 'make room, then: skein outputs get JOB',
     });
   }
-  if (/^E(NOENT|ACCES|PERM|ROFS|NOTDIR|ISDIR|NAMETOOLONG|EXIST)$/.test(code)) {
+  if (/^E(NOENT|ACCES|PERM|ROFS|NOTDIR|ISDIR|NAMETOOLONG|EXIST|INVAL|LOOP|ILSEQ)$/.test(code)) {
     return new SkeinError('file-unreadable', `cannot write ${path}: ${reasonOf(error as NodeJS.ErrnoException)}`, {
       cause: error,
       fix: 'make the folder writable, or fetch into another: skein outputs get JOB --output-dir DIR',

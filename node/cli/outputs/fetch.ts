@@ -2,8 +2,10 @@
 // with each task's stdout and stderr beside its files.
 import { join } from 'node:path';
 import type { OutputEntry, OutputManifest } from '../../../protocol/api/job.ts';
+import { SkeinError } from '../../../protocol/errors.ts';
 import type { Jobs } from '../mesh.ts';
 import { eachOf } from '../upload/hash.ts';
+import { writing } from './download.ts';
 import type { JobFiles } from './job-files.ts';
 import { openNear } from './near-blobs.ts';
 import { type Placed, Placer } from './place.ts';
@@ -26,6 +28,8 @@ export interface FetchOptions {
   readonly overwrite: boolean;
   /** The data folder of a node of the mesh on this machine, or null. */
   readonly dataFolder: string | null;
+  /** Of the files of one task. */
+  readonly onProgress?: (files: number, of: number) => void;
   /** Of the files of each task. */
   readonly wants: (path: string) => boolean;
   readonly signal: AbortSignal;
@@ -59,9 +63,9 @@ export class Fetcher {
     return isBatch ? join(outputDir, this.#files.nameOf(task)) : outputDir;
   }
 
-  /** Fails with `transfer-failed`, `digest-mismatch`, `disk-full`, `file-unreadable`, `gone`. */
+  /** One that has no place here is told as `failed` among the others. Fails with `transfer-failed`, `disk-full`, `gone`, … */
   async fetchTask(task: number): Promise<readonly FetchedFile[]> {
-    const { jobId, signal, wants, isBatch } = this.#options;
+    const { jobId, signal, wants, isBatch, onProgress } = this.#options;
     const manifest = await this.#jobs.outputs(jobId, task, signal);
     const wanted = (kind: OutputEntry['kind']): readonly OutputEntry[] =>
       manifest.items.filter((entry) => entry.kind === kind && wants(entry.path) && !isCache(entry.path));
@@ -69,16 +73,18 @@ export class Fetcher {
     // Links last, so that no file of one result is written through its own links; the modes of folders after all, for
     // one may forbid to write there.
     const finishFolders = await this.#makeFolders(task, wanted('folder'), fetched);
+    const files = wanted('file');
     await eachOf(
-      wanted('file'),
+      files,
       async (entry) => {
         fetched.push(await this.#fetch(task, entry));
+        onProgress?.(fetched.length, files.length);
       },
       FILES_AT_ONCE,
     );
     for (const link of wanted('link')) fetched.push(await this.#fetch(task, link));
     for (const finish of finishFolders) await finish();
-    if (isBatch) await this.#fetchLogs(task, manifest);
+    if (isBatch) fetched.push(...(await this.#fetchLogs(task, manifest)));
     return fetched.sort((a, b) => (a.path < b.path ? -1 : 1));
   }
 
@@ -90,7 +96,8 @@ export class Fetcher {
   ): Promise<readonly (() => Promise<void>)[]> {
     const left: (() => Promise<void>)[] = [];
     for (const entry of entries) {
-      const made = await this.#placer.placeFolder(entry, this.folderOf(task));
+      const place = join(this.folderOf(task), entry.path);
+      const made = await this.#placer.placeFolder(entry, this.folderOf(task)).catch(unplaced(place));
       if (typeof made === 'function') left.unshift(made);
       else if (made !== undefined) fetched.push({ task, path: entry.path, bytes: 0, sha256: null, placed: made });
     }
@@ -104,22 +111,39 @@ export class Fetcher {
         ? nothing()
         : (openNear(dataFolder, entry.sha256 ?? '', offset) ??
           this.#jobs.readOutput(jobId, task, entry.path, offset, signal));
-    const placed = await this.#placer.place(entry, this.folderOf(task), open);
+    const folder = this.folderOf(task);
+    const placed = await this.#placer.place(entry, folder, open).catch(unplaced(join(folder, entry.path)));
     return { task, path: entry.path, bytes: entry.bytes ?? 0, sha256: entry.sha256, placed };
   }
 
-  /** `stdout` and `stderr`, with `.skein` appended where the script wrote a file of that name. */
-  async #fetchLogs(task: number, { items, stdoutBytes, stderrBytes }: OutputManifest): Promise<void> {
+  /**
+   * `stdout` and `stderr`, with `.skein` appended where the script wrote a file of that name. No outputs of the script:
+   * only those that could not be placed are told.
+   */
+  async #fetchLogs(task: number, manifest: OutputManifest): Promise<readonly FetchedFile[]> {
     const { jobId, signal } = this.#options;
+    const failed: FetchedFile[] = [];
     for (const [stream, name, sizeBytes] of [
-      ['out', 'stdout', stdoutBytes],
-      ['err', 'stderr', stderrBytes],
+      ['out', 'stdout', manifest.stdoutBytes],
+      ['err', 'stderr', manifest.stderrBytes],
     ] as const) {
-      const free = items.some(({ path }) => path === name) ? `${name}.skein` : name;
+      const free = manifest.items.some(({ path }) => path === name) ? `${name}.skein` : name;
       const bytes = sizeBytes === 0 ? nothing() : await this.#jobs.readLog(jobId, task, { stream }, 0, signal);
-      await this.#placer.placeStream(join(this.folderOf(task), free), bytes);
+      const place = join(this.folderOf(task), free);
+      const placed = await this.#placer.placeStream(place, bytes).catch(unplaced(place));
+      if (placed.kind === 'failed') failed.push({ task, path: free, bytes: 0, sha256: null, placed });
     }
+    return failed;
   }
+}
+
+/** What this disk refuses to take at one place must not hold back the results that have others. */
+function unplaced(path: string): (error: unknown) => Placed {
+  return (cause) => {
+    const error = writing(path, cause);
+    if (!(error instanceof SkeinError) || error.code !== 'file-unreadable') throw error;
+    return { path, bytes: 0, kind: 'failed', note: error.message };
+  };
 }
 
 async function* nothing(): AsyncIterable<Uint8Array> {

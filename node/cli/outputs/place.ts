@@ -23,7 +23,8 @@ export interface Placed {
   /** Absolute; where it lies now. */
   readonly path: string;
   readonly bytes: number;
-  readonly kind: 'written' | 'same' | 'aside' | 'refused';
+  /** `refused` is left on the mesh by rule, `failed` because this disk would not take it. */
+  readonly kind: 'written' | 'same' | 'aside' | 'refused' | 'failed';
   /** For people, where it is not simply written. */
   readonly note: string | undefined;
 }

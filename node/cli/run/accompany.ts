@@ -10,6 +10,7 @@ import { EXIT } from '../exit-codes.ts';
 import type { Jobs } from '../mesh.ts';
 import { ScriptStream } from '../output/script-stream.ts';
 import { ReaderGone } from '../output/sink.ts';
+import { transferProgress } from '../output/transfer-progress.ts';
 import { type FetchedFile, Fetcher } from '../outputs/fetch.ts';
 import { type JobFiles, jobFiles } from '../outputs/job-files.ts';
 import { writtenRecord } from '../outputs/record.ts';
@@ -229,7 +230,11 @@ async function filesOf({ spec, taskCount, folder, jobs, interrupts }: Company): 
   return jobFiles(spec, taskCount, folder, (sha256) => jobs.readBlob(sha256, interrupts.signal));
 }
 
-function fetcherOf(company: Company, files: JobFiles): Fetcher | undefined {
+function fetcherOf(
+  company: Company,
+  files: JobFiles,
+  onProgress?: (files: number, of: number) => void,
+): Fetcher | undefined {
   const { call, jobs, jobId, outputDir, overwrite, dataFolder, interrupts } = company;
   if (outputDir === undefined) return undefined;
   return new Fetcher(jobs, files, writtenRecord(stateFolder(call.world.surroundings)), {
@@ -239,15 +244,18 @@ function fetcherOf(company: Company, files: JobFiles): Fetcher | undefined {
     dataFolder,
     isBatch: isBatch(company),
     wants: () => true,
+    ...(onProgress === undefined ? {} : { onProgress }),
     signal: interrupts.signal,
   });
 }
 
 async function fetchAll(company: Company, tasks: readonly number[]): Promise<readonly FetchedFile[]> {
   if (company.outputDir === undefined) return [];
-  const fetcher = fetcherOf(company, await filesOf(company));
+  const tell = transferProgress(company.call);
+  const fetcher = fetcherOf(company, await filesOf(company), (files, of) => tell(`fetching ${files} of ${of} files`));
   const fetched: FetchedFile[] = [];
   for (const task of tasks) for (const file of (await fetcher?.fetchTask(task)) ?? []) fetched.push(file);
+  await company.call.screen.area([]);
   return fetched;
 }
 
@@ -260,22 +268,27 @@ async function finish(
   const { call, jobId, outputDir } = company;
   const { screen } = call;
   await screen.area([]);
-  for (const note of new Set(fetched.map(({ placed }) => placed.note))) {
-    if (note !== undefined) await screen.sayNow(note);
+  for (const [note, kind] of new Map(fetched.map(({ placed }) => [placed.note, placed.kind]))) {
+    if (note !== undefined) await (kind === 'failed' ? screen.fail(note) : screen.sayNow(note));
   }
   for (const { detail } of view.attempts.filter(({ reason }) => reason === 'exited')) {
     if (detail !== null) await screen.sayNow(detail);
   }
+  const isPlaced = fetched.every(({ placed }) => placed.kind !== 'failed');
+  const fault = said.whole ? (isPlaced ? undefined : 'outputs-unplaced') : 'output-differs';
   const exit =
-    said.whole || view.exit === null
+    fault === undefined || view.exit === null
       ? view.exit
-      : { code: EXIT.failed, signal: null, source: 'skein' as const, reason: 'output-differs' };
+      : { code: EXIT.failed, signal: null, source: 'skein' as const, reason: fault };
   const words = summary(company, { ...view, exit }, fetched);
   // Where the script gave no exit code, the words say why; a script has said so itself.
   if (exit?.source === 'skein' && view.tasks.total === 1) await screen.fail(words);
   else await screen.sayNow(words);
   const missing = view.tasks.failed > 0 ? hint(company, said.stderr + tailsOf(view)) : undefined;
   if (missing !== undefined) await screen.sayNow(missing);
+  if (fault === 'outputs-unplaced') {
+    await screen.fail(`into another folder: ${skeinCommand(call, 'outputs get', jobId)} --output-dir DIR`);
+  }
   if (!said.whole) {
     await screen.fail(
       `the output of a new attempt differs from what was passed on before; ${skeinCommand(call, 'logs', jobId)} has the whole`,
@@ -319,6 +332,7 @@ function summary(company: Company, view: JobView, fetched: readonly FetchedFile[
 /** The script gave no exit code: the reason is skein's, as the mesh has it. */
 function whySkein(view: JobView): string {
   if (view.exit?.reason === 'output-differs') return 'not all of the output was passed on';
+  if (view.exit?.reason === 'outputs-unplaced') return 'not all results have a place here';
   const sentence = view.failures[0]?.reason.replace(/\.$/, '');
   return lowerFirst(sentence) ?? (view.state === 'cancelled' ? 'cancelled' : (view.exit?.reason ?? 'failed'));
 }
@@ -327,7 +341,7 @@ const lowerFirst = (text: string | undefined): string | undefined =>
   text === undefined ? undefined : text.charAt(0).toLowerCase() + text.slice(1);
 
 function wroteWhat({ call }: Company, fetched: readonly FetchedFile[]): string {
-  const written = fetched.filter(({ placed }) => placed.kind !== 'refused');
+  const written = fetched.filter(({ placed }) => placed.kind !== 'refused' && placed.kind !== 'failed');
   const [first] = written;
   if (first === undefined) return '';
   if (written.length === 1) return `, wrote ${shown(first.placed.path, call)} ${formatSize(first.bytes)}`;

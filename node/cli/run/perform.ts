@@ -6,8 +6,9 @@ import { type Call, flag, isSet } from '../call.ts';
 import { confirm } from '../confirm.ts';
 import { EXIT } from '../exit-codes.ts';
 import { connect, type Mesh } from '../mesh.ts';
+import { transferProgress } from '../output/transfer-progress.ts';
 import { noteJob } from '../own-jobs.ts';
-import { SLOW_MS, sayIfSlow } from '../say-if-slow.ts';
+import { sayIfSlow } from '../say-if-slow.ts';
 import { shortId, skeinCommand } from '../selector.ts';
 import type { Plan } from '../upload/plan.ts';
 import { type Sending, send } from '../upload/send.ts';
@@ -92,24 +93,13 @@ async function submit(
 }
 
 async function upload(call: Call, plan: Plan, { client }: Mesh, interrupts: InterruptHandle): Promise<Sending> {
-  const { screen, world } = call;
-  const startedAt = world.clock.monotonic();
-  let toldAt = startedAt;
+  const tell = transferProgress(call);
   const sent = await send(plan.uploads, client, {
     signal: interrupts.signal,
     confirm: (question) => confirm(question, call),
-    onProgress: (bytes, of) => {
-      const now = world.clock.monotonic();
-      const line = `uploading ${formatSize(bytes)} of ${formatSize(of.bytes)}`;
-      if (now - startedAt < SLOW_MS) return;
-      if (screen.isLive) void screen.area([` ${line}`]);
-      else if (now - toldAt > 30_000) {
-        toldAt = now;
-        void screen.say(line);
-      }
-    },
+    onProgress: (bytes, of) => tell(`uploading ${formatSize(bytes)} of ${formatSize(of.bytes)}`),
   });
-  await screen.area([]);
+  await call.screen.area([]);
   return sent;
 }
 

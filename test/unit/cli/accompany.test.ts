@@ -268,6 +268,21 @@ test('an exit that is skein’s own is passed on with its reason', async () => {
   }
 });
 
+test('a result that has no place here is named and holds back no other; 125', async () => {
+  for (const tasks of [1, 2]) {
+    using folder = testFolder();
+    const out = tasks === 1 ? 'work' : 'work/outputs/1';
+    folder.write({ [`${out}/a`]: 'a file, where a folder should be' });
+    const files = Object.fromEntries(['a/1', 'a/2', 'b', 'c', 'd', 'e', 'f'].map((path) => [path, path]));
+    const play = { attempts: [{}], files, exit: {} };
+    const { code, stderr } = await run(folder, Array(tasks).fill(play), { flags: { quiet: true } });
+    assert.is(code, 125, stderr.text);
+    for (const path of ['b', 'c', 'd', 'e', 'f']) assert.is(readFileSync(folder.at(`${out}/${path}`), 'utf8'), path);
+    for (const path of ['a/1', 'a/2']) assert.match(stderr.text, new RegExp(`skein: cannot write .*${path}: `));
+    assert.match(stderr.text, /into another folder: skein outputs get j-abcdef --output-dir DIR\n$/);
+  }
+});
+
 test('a killed script exits 128+n and says by which signal', async () => {
   using folder = testFolder();
   const { code, stderr } = await run(folder, [{ attempts: [{}], exit: { code: 137, signal: 'SIGKILL' } }]);
