@@ -95,11 +95,15 @@ export async function* download(
   const trial = line.patience.trial();
   let offset = from;
   let etag: string | undefined;
+  let attempt: string | undefined;
   for (;;) {
     try {
       const answer = await part(line, path, offset, etag, signal);
       if (answer === undefined) return;
       etag ??= headerOf(answer, 'etag');
+      // A log that still grows has no etag; what tells two of them apart is whose it is.
+      attempt ??= headerOf(answer, 'skein-attempt');
+      if (headerOf(answer, 'skein-attempt') !== attempt) throw changed(answer);
       for await (const chunk of chunks(line.clock, answer, signal)) {
         trial.progressed();
         offset += chunk.length;
@@ -127,10 +131,14 @@ async function part(
     const answer = await transport.send({ method: 'GET', path, headers, signal });
     patience.met();
     if (offset === 0 || answer.status === 206) return answer;
-    answer.body.destroy();
-    throw new SkeinError('transfer-failed', 'it changed while it was fetched', { fix: 'fetch it again' });
+    throw changed(answer);
   } catch (error) {
     if (error instanceof SkeinError && error.code === 'range-not-satisfiable') return undefined;
     throw error;
   }
+}
+
+function changed(answer: Answer): SkeinError {
+  answer.body.destroy();
+  return new SkeinError('transfer-failed', 'it changed while it was fetched', { fix: 'fetch it again' });
 }

@@ -233,6 +233,26 @@ test('a followed log misses nothing and doubles nothing when the line is cut', a
   assert.is(cutter.cuts, 2);
 });
 
+test('a log that was cut off is not taken up in another attempt’s', async ({ client, cutter, door }) => {
+  const jobId = await door.submit();
+  const lost = door.mesh.grant(jobId, 1);
+  door.mesh.write(jobId, 1, 1, 'out', 'one '.repeat(1_000_000));
+  let read = '';
+  const reading = async (): Promise<void> => {
+    for await (const chunk of await client.readLog(jobId, 1, { stream: 'out' }, 0)) {
+      if (read === '') {
+        cutter.cutNow();
+        door.mesh.lose(jobId, 1, lost);
+        door.mesh.grant(jobId, 1);
+        door.mesh.write(jobId, 1, 2, 'out', 'two '.repeat(1_000_000));
+      }
+      read += Buffer.from(chunk).toString();
+    }
+  };
+  assert.is(await codeOf(reading()), 'transfer-failed');
+  assert.not.match(read, /two/);
+});
+
 test('followed events go on over a cut and end with the job', async ({ client, cutter, door, abort }) => {
   const jobId = await door.submit();
   const types: string[] = [];
