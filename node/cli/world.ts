@@ -1,4 +1,5 @@
 // What a command touches of its process, in one place, so that tests can hand in another: descriptors, signals, time.
+import type { Readable } from 'node:stream';
 import type { Random } from '../../protocol/random.ts';
 import type { Clock } from '../../protocol/time.ts';
 import { realClock, realRandom } from '../clock.ts';
@@ -14,7 +15,7 @@ export interface World {
   readonly stderr: Sink;
   /** Both of them are one file or pipe (`2>&1`). */
   readonly oneTarget: boolean;
-  readonly stdin: NodeJS.ReadableStream;
+  readonly stdin: Readable;
   readonly clock: Clock;
   readonly random: Random;
   /** Calls `f` at each of these signals until the answer is called. */

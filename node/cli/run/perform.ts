@@ -15,6 +15,7 @@ import { type Sending, send } from '../upload/send.ts';
 import { accompany, handleInterrupts, type InterruptHandle, newKey } from './accompany.ts';
 import type { FileRequest } from './job-file.ts';
 import { prepare, takesItems } from './prepare.ts';
+import { settling, withdraw } from './settle.ts';
 import { missesStdin, stdinKind } from './stdin.ts';
 
 /** Answers the exit code. */
@@ -37,7 +38,8 @@ export async function perform(
     const { plan, stdin } = await sayIfSlow(call, 'reading what goes along', preparing);
     dispose = stdin?.dispose;
     for (const note of plan.notes) await call.screen.say(note);
-    const mesh = await sayIfSlow(call, isLocal ? 'starting the mesh local' : 'reaching the gateway', connecting);
+    const reached = unlessAborted(connecting, interrupts.signal);
+    const mesh = await sayIfSlow(call, isLocal ? 'starting the mesh local' : 'reaching the gateway', reached);
     if (stdin === undefined && !takesItems(request) && missesStdin(stdinKind(), request.script)) {
       await call.screen.say('the script gets no standard input; add --stdin to send what is piped in');
     }
@@ -61,16 +63,12 @@ async function submit(
   const { screen, world } = call;
   const sent = await upload(call, plan, mesh, interrupts);
   const key = flag(call, 'idempotencyKey') ?? newKey(call);
+  interrupts.signal.throwIfAborted();
   posted.yet = true;
-  const { jobId, waiting } = await mesh.client.submit(plan.spec, key, interrupts.signal);
-  try {
-    await noteJob(jobId, world.surroundings);
-  } catch (error) {
-    // The job runs: that comes first.
-    await screen.say(
-      `@last will not know ${shortId(jobId)}: ${error instanceof Error ? error.message : String(error)}`,
-    );
-  }
+  const settle = settling(call, interrupts.signal);
+  const { jobId, waiting } = await mesh.client.submit(plan.spec, key, settle.signal).finally(settle.stop);
+  await note(call, jobId);
+  if (interrupts.signal.aborted) return withdraw(call, mesh, jobId, config.job.onExit);
   if (!isSet(call, 'detach')) await screen.say(firstLine(jobId, plan, sent));
   if (waiting !== null) await screen.say(`${shortId(jobId)} waits: ${waiting.sentence}`);
   if (isSet(call, 'detach')) return detached(call, mesh, jobId);
@@ -90,6 +88,27 @@ async function submit(
     progress: config.job.progress ?? 'auto',
     interrupts,
   });
+}
+
+async function note({ screen, world }: Call, jobId: string): Promise<void> {
+  try {
+    await noteJob(jobId, world.surroundings);
+  } catch (error) {
+    // The job runs: that comes first.
+    await screen.say(
+      `@last will not know ${shortId(jobId)}: ${error instanceof Error ? error.message : String(error)}`,
+    );
+  }
+}
+
+/** Fails with the signal's reason as soon as it is aborted, however long the work goes on. */
+function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
+  const aborted = new Promise<never>((_, reject) => {
+    if (signal.aborted) reject(signal.reason);
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+  });
+  aborted.catch(() => undefined);
+  return Promise.race([work, aborted]);
 }
 
 async function upload(call: Call, plan: Plan, { client }: Mesh, interrupts: InterruptHandle): Promise<Sending> {

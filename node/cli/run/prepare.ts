@@ -22,7 +22,7 @@ export async function prepare(
   request: FileRequest,
   options: { readonly isLocal: boolean; readonly signal: AbortSignal },
 ): Promise<Prepared> {
-  const stdin = await stdinOf(call, request);
+  const stdin = await stdinOf(call, request, options.signal);
   try {
     return { stdin, plan: await planOf(call, config, request, { ...options, stdin }) };
   } catch (error) {
@@ -35,11 +35,11 @@ export async function prepare(
 export const takesItems = ({ items }: FileRequest): boolean =>
   items !== undefined && 'file' in items && items.file === '-';
 
-async function stdinOf(call: Call, request: FileRequest): Promise<StdinFile | undefined> {
+async function stdinOf(call: Call, request: FileRequest, signal: AbortSignal): Promise<StdinFile | undefined> {
   if (request.stdin !== undefined) {
     return { local: resolve(call.world.surroundings.cwd, request.stdin), start: 0, dispose: () => undefined };
   }
-  return takesItems(request) ? undefined : stdinFile(stdinKind(), isSet(call, 'stdin'), call.world);
+  return takesItems(request) ? undefined : stdinFile(stdinKind(), isSet(call, 'stdin'), call.world, signal);
 }
 
 async function planOf(
@@ -49,7 +49,8 @@ async function planOf(
   known: { readonly stdin: StdinFile | undefined; readonly isLocal: boolean; readonly signal: AbortSignal },
 ): Promise<Plan> {
   const from = call.world.surroundings;
-  const items = request.items === undefined ? undefined : await readItems(request.items, from.cwd, call.world.stdin);
+  const { stdin } = call.world;
+  const items = request.items === undefined ? undefined : await readItems(request.items, from.cwd, stdin, known.signal);
   const fileEnv: Record<string, string> = {};
   for (const file of config.job.envFile ?? []) Object.assign(fileEnv, await readEnvFile(file, from));
   const env = { ...fileEnv, ...config.job.env };

@@ -4,6 +4,7 @@ import { spawnSync } from 'node:child_process';
 import { createWriteStream, fstatSync, mkdtempSync, readFileSync, rmSync, type Stats } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import type { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
 import { platform } from '../../runtime/platform.ts';
 import type { World } from '../world.ts';
@@ -34,9 +35,14 @@ function statStdin(): Stats | undefined {
 }
 
 /** Undefined where the script gets none. Reads a pipe to its end: only then can it be submitted. */
-export async function stdinFile(kind: StdinKind, asked: boolean, world: World): Promise<StdinFile | undefined> {
-  if (kind === 'file') return openedFile() ?? spool(world.stdin);
-  return asked && kind === 'pipe' ? spool(world.stdin) : undefined;
+export async function stdinFile(
+  kind: StdinKind,
+  asked: boolean,
+  { stdin }: Pick<World, 'stdin'>,
+  signal: AbortSignal,
+): Promise<StdinFile | undefined> {
+  if (kind === 'file') return openedFile() ?? spool(stdin, signal);
+  return asked && kind === 'pipe' ? spool(stdin, signal) : undefined;
 }
 
 /**
@@ -48,12 +54,12 @@ function openedFile(): StdinFile | undefined {
   return file === undefined ? undefined : { local: file.path, start: file.offset, dispose: () => undefined };
 }
 
-async function spool(stdin: NodeJS.ReadableStream): Promise<StdinFile> {
+async function spool(stdin: Readable, signal: AbortSignal): Promise<StdinFile> {
   const folder = mkdtempSync(join(tmpdir(), 'skein-stdin-'));
   const local = join(folder, 'stdin');
   const dispose = (): void => rmSync(folder, { recursive: true, force: true });
   try {
-    await pipeline(stdin, createWriteStream(local, { mode: 0o600 }));
+    await pipeline(stdin, createWriteStream(local, { mode: 0o600 }), { signal });
     return { local, start: 0, dispose };
   } catch (error) {
     dispose();

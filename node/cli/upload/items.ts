@@ -1,6 +1,7 @@
 // The items of a batch: files that a glob matches, lines, a range, or JSON. Each becomes one task.
 import { readFile } from 'node:fs/promises';
 import { isAbsolute, relative, resolve } from 'node:path';
+import { addAbortSignal, type Readable } from 'node:stream';
 import { text as textOf } from 'node:stream/consumers';
 import { SkeinError } from '../../../protocol/errors.ts';
 import { reasonOf } from '../../config/reason.ts';
@@ -25,9 +26,10 @@ export const holdsGlob = (text: string): boolean => /[*?[{]/.test(text);
 export async function readItems(
   source: ItemSource,
   cwd: string,
-  stdin: NodeJS.ReadableStream,
+  stdin: Readable,
+  signal: AbortSignal,
 ): Promise<readonly Item[]> {
-  const items = await itemsOf(source, cwd, stdin);
+  const items = await itemsOf(source, cwd, (file) => readText(file, cwd, stdin, signal));
   if (items.length > MAX_ITEMS) {
     throw new SkeinError('usage', `${items.length} items are more than a job takes (${MAX_ITEMS})`, {
       fix: 'split the batch',
@@ -36,19 +38,23 @@ export async function readItems(
   return items;
 }
 
-async function itemsOf(source: ItemSource, cwd: string, stdin: NodeJS.ReadableStream): Promise<readonly Item[]> {
+async function itemsOf(
+  source: ItemSource,
+  cwd: string,
+  read: (file: string) => Promise<string>,
+): Promise<readonly Item[]> {
   switch (source.kind) {
     case 'glob':
       return globItems(source.pattern, cwd);
     case 'lines':
-      return lineItems(await readText(source.file, cwd, stdin), source.nul, source.file);
+      return lineItems(await read(source.file), source.nul, source.file);
     case 'range':
       return Array.from({ length: source.to - source.from + 1 }, (_, n) => ({
         value: source.from + n,
         name: undefined,
       }));
     case 'items':
-      return jsonItems(await readText(source.file, cwd, stdin), source.file);
+      return jsonItems(await read(source.file), source.file);
     case 'list':
       return source.list.map((value) => ({ value, name: undefined }));
   }
@@ -108,8 +114,8 @@ function jsonItems(text: string, file: string): readonly Item[] {
   return list.map((value: unknown) => ({ value, name: undefined }));
 }
 
-async function readText(file: string, cwd: string, stdin: NodeJS.ReadableStream): Promise<string> {
-  if (file === '-') return textOf(stdin);
+async function readText(file: string, cwd: string, stdin: Readable, signal: AbortSignal): Promise<string> {
+  if (file === '-') return textOf(addAbortSignal(signal, stdin));
   return readFile(resolve(cwd, file), 'utf8').catch((cause: NodeJS.ErrnoException) => {
     const code = cause.code === 'ENOENT' ? 'no-match' : 'file-unreadable';
     throw new SkeinError(code, `cannot read ${file}: ${reasonOf(cause)}`, {

@@ -12,6 +12,8 @@ import type { ItemEntry } from '../../../protocol/api/jobspec.ts';
 import { SkeinError } from '../../../protocol/errors.ts';
 import { type TestFolder, testFolder } from '../../support/folder.ts';
 
+const never = new AbortController().signal;
+
 async function take(folder: TestFolder, arg: string) {
   const taken = new Collection();
   const notes: string[] = [];
@@ -235,7 +237,7 @@ test('items come from a glob in bytewise order, named by what follows its fixed 
     'in/deep/a.json': '',
     'in/x.txt': '',
   });
-  const glob = (pattern: string) => readItems({ kind: 'glob', pattern }, folder.path, process.stdin);
+  const glob = (pattern: string) => readItems({ kind: 'glob', pattern }, folder.path, process.stdin, never);
   assert.equal(
     (await glob('in/*.json')).map(({ value, name }) => [value, name]),
     [
@@ -274,7 +276,7 @@ test('items come from lines, NUL-ended texts, a range and JSON', async () => {
     empty: '',
   });
   const values = async (source: Parameters<typeof readItems>[0]) =>
-    (await readItems(source, folder.path, process.stdin)).map(({ value }) => value);
+    (await readItems(source, folder.path, process.stdin, never)).map(({ value }) => value);
   assert.equal(await values({ kind: 'lines', file: 'lines', nul: false }), ['one', 'two', 'three']);
   assert.equal(await values({ kind: 'lines', file: 'nul', nul: true }), ['a b', 'c\nd']);
   assert.equal(await values({ kind: 'range', from: -1, to: 1 }), [-1, 0, 1]);
@@ -349,7 +351,7 @@ test('each item takes its own files along and shared ones stay shared', async ()
     'work/in/b.txt': 'u',
     'work/common': 'c',
   });
-  const items = await readItems({ kind: 'glob', pattern: 'in/*.json' }, folder.at('work'), process.stdin);
+  const items = await readItems({ kind: 'glob', pattern: 'in/*.json' }, folder.at('work'), process.stdin, never);
   const made = await plan(folder, 's.sh', ['common', '{}', '{.}.txt', '../other/{/.}.out'], { items });
   const other = `_skein/root${folder.at('other')}`;
   assert.equal(made.spec.args, ['common', '{}', '{.}.txt', `${other}/{/.}.out`]);
