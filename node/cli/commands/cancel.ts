@@ -4,8 +4,7 @@ import { SkeinError } from '../../../protocol/errors.ts';
 import { parseDuration } from '../../config/units.ts';
 import { type Call, type Command, flag } from '../call.ts';
 import { confirm } from '../confirm.ts';
-import { openMesh } from '../mesh.ts';
-import { newKey } from '../run/accompany.ts';
+import { newKey, openMesh } from '../mesh.ts';
 import { select } from '../selector.ts';
 
 export const command: Command = async (call: Call) => {

@@ -7,7 +7,7 @@ import { stateFolder } from '../../config/folders.ts';
 import { formatDuration, formatSize } from '../../config/units.ts';
 import type { Call } from '../call.ts';
 import { EXIT } from '../exit-codes.ts';
-import type { Jobs } from '../mesh.ts';
+import { type Jobs, newKey } from '../mesh.ts';
 import { ScriptStream } from '../output/script-stream.ts';
 import { ReaderGone } from '../output/sink.ts';
 import { transferProgress } from '../output/transfer-progress.ts';
@@ -21,6 +21,7 @@ import { followBatch } from './follow-batch.ts';
 import { followTask, replacedSentence } from './follow-task.ts';
 import { type Interruption, Interrupts } from './interrupts.ts';
 import { missingInput } from './missing-input.ts';
+import { inTime } from './settle.ts';
 import { WaitingWatch } from './waiting-watch.ts';
 
 export interface Company {
@@ -101,9 +102,10 @@ export async function accompany(company: Company): Promise<number> {
     const asks = isLocal ? 'asking it to stop (10 s; again to kill it)' : `cancelling ${shortId(jobId)}`;
     await call.screen.sayNow(how.graceMs === 0 ? 'killing it' : asks);
     // The stream ends with the job's end; a cancel that fails leaves the job to the second signal.
-    await jobs
-      .cancel(jobId, { reason: 'interrupted', ...how }, newKey(call))
-      .catch((error: Error) => call.screen.fail(error.message));
+    const ask = (signal?: AbortSignal) => jobs.cancel(jobId, { reason: 'interrupted', ...how }, newKey(call), signal);
+    await (how.graceMs === 0 ? inTime(call, ask) : ask()).catch((error: Error) =>
+      call.screen.fail(`${error.message}; the job may go on   stop: ${skeinCommand(call, 'cancel', jobId)}`),
+    );
   });
   try {
     const view = isBatch(company) ? await followMany(company) : await followOne(company);
@@ -114,8 +116,6 @@ export async function accompany(company: Company): Promise<number> {
 }
 
 const isBatch = ({ taskCount, spec }: Company): boolean => taskCount > 1 || spec.items !== undefined;
-
-export const newKey = (call: Call): string => Buffer.from(call.world.random.bytes(24)).toString('base64url');
 
 async function unfinished(error: unknown, company: Company): Promise<number> {
   const { call, jobId, interrupts } = company;

@@ -1,9 +1,9 @@
 // A submission whose user let go of it while it was on its way: what became of it is found out, and then undone.
+import { SkeinError } from '../../../protocol/errors.ts';
 import type { Call } from '../call.ts';
 import { EXIT } from '../exit-codes.ts';
-import type { Mesh } from '../mesh.ts';
+import { type Mesh, newKey } from '../mesh.ts';
 import { shortId, skeinCommand } from '../selector.ts';
-import { newKey } from './accompany.ts';
 
 const SETTLE_MS = 5_000;
 
@@ -34,18 +34,27 @@ export async function withdraw(
     await call.screen.sayNow(`${shortId(jobId)} was submitted and goes on   ${back}`);
     return EXIT.detached;
   }
-  const limit = new AbortController();
-  const late = call.world.clock.sleep(SETTLE_MS, limit.signal).then(() => limit.abort());
-  late.catch(() => undefined);
+  const request = { reason: 'interrupted', graceMs: 0 };
   try {
-    await client.cancel(jobId, { reason: 'interrupted', graceMs: 0 }, newKey(call), limit.signal);
+    await inTime(call, (signal) => client.cancel(jobId, request, newKey(call), signal));
     await call.screen.sayNow(`${shortId(jobId)} was submitted and is cancelled`);
     return EXIT.cancelled;
   } catch {
     // Whatever kept the cancel from its answer, the user has the id to settle it by.
     await call.screen.fail(`${shortId(jobId)} was submitted and could not be cancelled   ${back}`);
     return EXIT.stillGoing;
-  } finally {
-    limit.abort();
   }
+}
+
+/** What a user who wants to leave waits for: a gateway that is away must not hold them. Fails with `no-answer`. */
+export async function inTime<T>({ world }: Call, ask: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const late = new AbortController();
+  const over = new AbortController();
+  const error = new SkeinError('no-answer', `the gateway did not answer within ${SETTLE_MS / 1000} s`);
+  world.clock.sleep(SETTLE_MS, over.signal).then(
+    () => late.abort(error),
+    // It was in time.
+    () => undefined,
+  );
+  return ask(late.signal).finally(() => over.abort());
 }

@@ -62,7 +62,7 @@ function stateOf(plays: readonly Play[]): JobView['state'] {
 
 function fakeJobs(
   plays: readonly Play[],
-  more: { failWith?: ErrorCode } = {},
+  more: { failWith?: ErrorCode; isAway?: boolean } = {},
 ): Jobs & { readonly cancelled: string[] } {
   const cancelled: string[] = [];
   const play = (task: number): Play => plays[task - 1] ?? { attempts: [], exit: {} };
@@ -122,12 +122,14 @@ function fakeJobs(
       }
       yield { type: 'job.done', task: null, fields: {} } as unknown as EventView;
     },
-    cancel: async (ref) => {
+    cancel: async (ref, _request, _key, signal) => {
       cancelled.push(ref);
+      if (more.isAway === true) await untilAborted(signal);
       return { schema: 'skein.accepted/1', jobId: JOB, tasks: 1 };
     },
     retry: () => Promise.reject(new Error('not asked for')),
     async *followLog(_ref, task, { stream }, signal) {
+      if (more.isAway === true) await untilAborted(signal);
       if (more.failWith !== undefined) throw new SkeinError(more.failWith, 'the link is lost');
       for (const [at, attempt] of play(task).attempts.entries()) {
         signal.throwIfAborted();
@@ -155,6 +157,10 @@ function fakeJobs(
   };
 }
 
+/** As a request to a gateway that is away. */
+const untilAborted = (signal: AbortSignal | undefined): Promise<never> =>
+  new Promise((_, reject) => signal?.addEventListener('abort', () => reject(signal.reason), { once: true }));
+
 interface Run {
   readonly stdout: MemorySink;
   readonly stderr: MemorySink;
@@ -172,6 +178,8 @@ interface Options {
   readonly failWith?: ErrorCode;
   /** Sent as soon as the job is being followed. */
   readonly signal?: SignalName;
+  /** The gateway does not answer, and a second signal is sent. */
+  readonly isAway?: boolean;
 }
 
 async function run(folder: TestFolder, plays: readonly Play[], options: Options = {}): Promise<Run> {
@@ -210,7 +218,10 @@ async function run(folder: TestFolder, plays: readonly Play[], options: Options 
   };
   folder.write({ work: null });
   const call: Call = { verb: 'run', args: [], flags, world, screen };
-  const jobs = fakeJobs(plays, options.failWith === undefined ? {} : { failWith: options.failWith });
+  const jobs = fakeJobs(plays, {
+    ...(options.failWith === undefined ? {} : { failWith: options.failWith }),
+    isAway: options.isAway ?? false,
+  });
   const interrupts = handleInterrupts(call, { isLocal: false, onExit: undefined });
   const isBatch = plays.length > 1;
   const company: Company = {
@@ -231,6 +242,10 @@ async function run(folder: TestFolder, plays: readonly Play[], options: Options 
   };
   const ending = accompany(company);
   if (options.signal !== undefined) signalled?.(options.signal);
+  if (options.isAway === true) {
+    signalled?.('SIGINT');
+    await clock.advance(5_000);
+  }
   const code = await ending;
   await screen.close();
   interrupts.stop();
@@ -342,6 +357,13 @@ test('a link that stays lost is 122, and the job is still to be found', async ()
   const { code, stderr } = await run(folder, [{ attempts: [], exit: {} }], { failWith: 'unreachable' });
   assert.is(code, 122);
   assert.match(stderr.text, /the job goes on {3}back: skein attach j-abcdef/);
+});
+
+test('a second Ctrl-C does not wait for a gateway that is away', async () => {
+  using folder = testFolder();
+  const { code, stderr } = await run(folder, [{ attempts: [], exit: {} }], { signal: 'SIGINT', isAway: true });
+  assert.is(code, 121);
+  assert.match(stderr.text, /did not answer within 5 s; the job may go on {3}stop: skein cancel j-abcdef\n$/);
 });
 
 test('TERM without a terminal cancels with 121, HUP detaches with 130', async () => {
