@@ -150,7 +150,11 @@ export const settledCodec: Codec<readonly Settled[]> = codec(
 );
 
 const Cancel = Type.Object(
-  { fences: Fences, graceMs: Count, signal: Type.Unsafe<StopSignal>(Type.Union(stopSignals.map((name) => Type.Literal(name)))) },
+  {
+    fences: Fences,
+    graceMs: Count,
+    signal: Type.Unsafe<StopSignal>(Type.Union(stopSignals.map((name) => Type.Literal(name)))),
+  },
   closed,
 );
 /** By fence, never by task. Answered with an empty body at once; the end is reported with `ended`. */
