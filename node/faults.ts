@@ -1,7 +1,12 @@
 // Lets a test end this process at a chosen point: SKEIN_FAULT=NAME[:N] kills it the Nth time that point is reached,
 // SKEIN_FAULT_TRACE=FILE lists the points as they are reached.
 import { appendFileSync } from 'node:fs';
-import { type Faults, noFaults } from './storage/port.ts';
+
+/** The points before and after each step that a crash may come between. A real node passes them by. */
+export interface Faults {
+  reach(point: string): void | Promise<void>;
+}
+export const noFaults: Faults = { reach: () => undefined };
 
 /** One for the whole process, so that N counts every room's visits. */
 export const faults: Faults = fromEnvironment(process.env.SKEIN_FAULT, process.env.SKEIN_FAULT_TRACE);

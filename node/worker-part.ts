@@ -42,7 +42,7 @@ export class WorkerPart {
     await part.worker.start();
     part.#boundCache();
     void runtime
-      .prepare(core.kept.slots)
+      .startAhead(core.kept.slots)
       .catch((error: unknown) => out.warn({ err: error }, 'runners could not be started ahead'));
     return part;
   }

@@ -7,11 +7,6 @@ export interface BlobStat {
   readonly sizeBytes: number;
 }
 
-/** Where a test stops or fails the store: called before and after each step that a crash may come between. */
-export interface Faults {
-  reach(point: string): void | Promise<void>;
-}
-
 /** Asked of each at the moment that it would go. */
 export type Kept = Pick<ReadonlySet<Sha256>, 'has'>;
 

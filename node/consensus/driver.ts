@@ -10,15 +10,8 @@ import type { Command, Outcome } from '../../protocol/state/command.ts';
 import type { LoggedEvent, StateEvent } from '../../protocol/state/event.ts';
 import type { RowKey, View } from '../../protocol/state/rows.ts';
 import type { Clock } from '../../protocol/time.ts';
-import {
-  type Epoch,
-  type Faults,
-  type Loaded,
-  type LogStorage,
-  noFaults,
-  type RowChange,
-  type Snapshot,
-} from '../storage/port.ts';
+import { type Faults, noFaults } from '../faults.ts';
+import type { Epoch, Loaded, LogStorage, RowChange, Snapshot } from '../storage/port.ts';
 import { Barriers } from './barriers.ts';
 import { EventRing } from './event-ring.ts';
 import type { Applied, AppliedBatch, AppliedEntry, LogStatus, ReplicatedLog, ScanOptions } from './log.ts';

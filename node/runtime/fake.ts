@@ -85,7 +85,7 @@ export class FakeRuntime implements Runtime {
     for (const attempt of this.#machine.attempts.values()) attempt.extend(this.#lease, listed.has(attempt.fence));
   }
 
-  async prepare(): Promise<void> {}
+  async startAhead(): Promise<void> {}
 
   async stop({ keep }: { readonly keep: boolean }): Promise<void> {
     this.#stopped = true;

@@ -25,7 +25,7 @@ export class RunnerPool {
   }
 
   /** Resolves once `count` runners are there, busy ones counted. Fails as a start fails. */
-  async prepare(count: number): Promise<void> {
+  async startAhead(count: number): Promise<void> {
     this.#wanted = Math.max(1, count);
     while (this.#idle.length > 0 && this.#total > this.#wanted) this.#idle.pop()?.send({ kind: 'leave' });
     const lane = async (): Promise<void> => {

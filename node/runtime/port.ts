@@ -63,7 +63,7 @@ export interface Runtime {
   /** Passed on to every runner. */
   extend(lease: LeaseGrant): void;
   /** Starts runners ahead of need, so that an attempt never waits for one. */
-  prepare(slots: number): Promise<void>;
+  startAhead(slots: number): Promise<void>;
   /** Lets go: `keep` leaves runners and attempts alive for the next daemon (SIGHUP), else all is killed. */
   stop(options: { readonly keep: boolean }): Promise<void>;
   /** How surely everything of an attempt dies: told in the log at start. */

@@ -96,8 +96,8 @@ export class ProcessRuntime implements Runtime {
     return [...found, ...records.filter((record) => !known.has(record.fence)).map(endedAttempt)];
   }
 
-  prepare(slots: number): Promise<void> {
-    return this.#pool.prepare(slots);
+  startAhead(slots: number): Promise<void> {
+    return this.#pool.startAhead(slots);
   }
 
   async start(spec: AttemptSpec): Promise<RunningAttempt> {

@@ -3,6 +3,7 @@
 import { assert, SkeinError } from '../../protocol/errors.ts';
 import { type Entry, FIRST_VOTER, NOBODY } from '../../protocol/raft/message.ts';
 import type { Clock } from '../../protocol/time.ts';
+import { type Faults, noFaults } from '../faults.ts';
 import { BatchWriter, type Database, type Operation } from './batch-writer.ts';
 import {
   EPOCH_KEY,
@@ -27,17 +28,7 @@ import {
   writeMarker,
 } from './level-folder.ts';
 import { decodeEntry, emptyState, entryKeys, type LogState, loadEntries } from './level-load.ts';
-import {
-  type Append,
-  type Epoch,
-  type Faults,
-  type Loaded,
-  type LogStorage,
-  noFaults,
-  type RowChange,
-  type RowsOptions,
-  type Snapshot,
-} from './port.ts';
+import type { Append, Epoch, Loaded, LogStorage, RowChange, RowsOptions, Snapshot } from './port.ts';
 import { DamagedRecord, decodeRecord, encodeRecord } from './record.ts';
 import { type CachedRow, RowCache } from './row-cache.ts';
 import { parseHash, printHash, rowHash, shiftHash } from './state-hash.ts';

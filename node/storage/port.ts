@@ -83,9 +83,3 @@ export interface LogStorage {
   putLocal(changes: readonly { readonly key: string; readonly value: unknown }[]): Promise<void>;
   scanLocal(prefix: string): AsyncIterable<readonly [string, unknown]>;
 }
-
-/** Places at which a test may end the process. Does nothing in a real node. */
-export interface Faults {
-  reach(name: string): void;
-}
-export const noFaults: Faults = { reach: () => undefined };

@@ -11,7 +11,7 @@ import type { AttemptEnded, AttemptSpec, RunningAttempt, Runtime } from '../runt
 /** The files of attempts: what they need before they run and what is left afterwards. */
 export interface Workshop {
   /** Fetches and places inputs. Fails with `not-found` where an input is nowhere, `unreachable` where nobody answers. */
-  prepare(grant: PushedGrant, signal: AbortSignal): Promise<AttemptSpec>;
+  stage(grant: PushedGrant, signal: AbortSignal): Promise<AttemptSpec>;
   /** Keeps the grant beside them, right before it begins: by that a next life knows it, and that it had begun. */
   begin(grant: PushedGrant): Promise<void>;
   /** Gathers outputs and logs into blobs of this node. */
@@ -65,7 +65,7 @@ export class Attempts {
    * Puts together the files of grants that will begin next, and lets go of those that will not. Nothing of them runs:
    * that is for `run` alone.
    */
-  prepare(next: readonly PushedGrant[]): void {
+  stageAhead(next: readonly PushedGrant[]): void {
     const wanted = new Set(next.map((grant) => grant.fence));
     for (const [fence, { control }] of this.#ahead) {
       if (wanted.has(fence)) continue;
@@ -75,7 +75,7 @@ export class Attempts {
     for (const grant of next) {
       if (this.#ahead.has(grant.fence) || !hasFiles(grant)) continue;
       const control = newControl();
-      const spec = this.#prepare(grant, control);
+      const spec = this.#stage(grant, control);
       this.#ahead.set(grant.fence, { control, spec });
       // Told to whoever runs it; a grant that went back takes its folder along.
       const settled = (): void => void (control.abort.signal.aborted && this.#discard(grant.fence));
@@ -97,9 +97,9 @@ export class Attempts {
     this.#ahead.delete(grant.fence);
     const control = ahead?.control ?? newControl();
     this.#controls.set(grant.fence, control);
-    const preparedAt = this.#clock.now();
+    const stagedAt = this.#clock.now();
     try {
-      const spec = await (ahead?.spec ?? this.#prepare(grant, control));
+      const spec = await (ahead?.spec ?? this.#stage(grant, control));
       control.abort.signal.throwIfAborted();
       await this.#again(grant, control, () => this.#workshop.begin(grant));
       control.abort.signal.throwIfAborted();
@@ -108,7 +108,7 @@ export class Attempts {
       return await this.#conclude(grant, control, onGone);
     } catch (error) {
       if (control.reason !== undefined) return { kind: 'ended', reason: control.reason };
-      return { kind: 'finished', result: failure(error, preparedAt, this.#clock.now()) };
+      return { kind: 'finished', result: failure(error, stagedAt, this.#clock.now()) };
     } finally {
       this.#controls.delete(grant.fence);
     }
@@ -135,8 +135,8 @@ export class Attempts {
     }
   }
 
-  #prepare(grant: PushedGrant, control: Control): Promise<AttemptSpec> {
-    return this.#again(grant, control, () => this.#workshop.prepare(grant, control.abort.signal));
+  #stage(grant: PushedGrant, control: Control): Promise<AttemptSpec> {
+    return this.#again(grant, control, () => this.#workshop.stage(grant, control.abort.signal));
   }
 
   /** Gateways may be away and disks full for a while: that costs time, not the attempt. */

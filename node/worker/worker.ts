@@ -19,9 +19,10 @@ import {
   settledCodec,
   workMethods,
 } from '../../protocol/wire/work.ts';
+import type { Faults } from '../faults.ts';
+import type { Beat, BeatStatus } from '../gossip/gossip.ts';
 import type { Log } from '../log.ts';
 import type { RunningAttempt, Runtime } from '../runtime/port.ts';
-import type { Faults } from '../storage/port.ts';
 import type { Transport } from '../transport/port.ts';
 import type { AttemptReport, Attempts, Leftovers, Workshop } from './attempts.ts';
 import type { Gateways } from './gateways.ts';
@@ -38,22 +39,6 @@ const KILLED_WITHIN_MS = 10_000;
 const PREFETCH_MS = 100;
 const BEAT_QUIET_MS = 50;
 const TELL_QUIET_MS = 200;
-
-/** A sealed heartbeat as it went out by gossip, to be sent over the stream too. */
-export interface Beat {
-  readonly bytes: Uint8Array;
-  readonly sentAtUptimeMs: number;
-}
-
-/** What the worker puts into its node's heartbeats. */
-export interface WorkerStatus {
-  readonly incarnation: number;
-  readonly begun: readonly Begun[];
-  readonly claim: Claim;
-  readonly busy: number;
-  readonly draining: boolean;
-  readonly restarting: boolean;
-}
 
 /** Small values that survive the process, synced. */
 export interface WorkerMemory {
@@ -73,9 +58,9 @@ export interface WorkerParts {
   readonly out: Log;
   readonly faults: Faults;
   /** Seals and gossips this node's heartbeat. */
-  readonly beat: (status: WorkerStatus) => Beat;
+  readonly beat: (status: BeatStatus) => Beat;
   /** Seals a heartbeat for the stream alone. */
-  readonly sealBeat: (status: WorkerStatus) => Beat;
+  readonly sealBeat: (status: BeatStatus) => Beat;
   readonly members: { current(): MemberList; accept(list: MemberList): Promise<boolean> };
   /** The grant of an attempt found in the data folder, or undefined where its folder does not say. */
   readonly grantOf: (attempt: RunningAttempt) => Promise<PushedGrant | undefined>;
@@ -206,7 +191,7 @@ export class Worker {
     }
   }
 
-  status(): WorkerStatus {
+  status(): BeatStatus {
     const ledger = this.#ledger;
     return {
       incarnation: ledger?.incarnation ?? this.#parts.memory.incarnation(),
@@ -252,7 +237,9 @@ export class Worker {
     const ledger = this.#ledger;
     if (ledger === undefined || this.#rebirth !== undefined) return;
     this.#beatAtMs = this.#parts.clock.monotonic();
-    await this.#say(ledger, this.#parts.beat(this.status()));
+    const status = this.status();
+    this.#saidSequence = status.claim.sequence;
+    await this.#say(ledger, this.#parts.beat(status));
   }
 
   async #say(ledger: Ledger, beat: Beat): Promise<void> {
@@ -278,7 +265,6 @@ export class Worker {
       .sleep(wait, this.#stopped.signal)
       .then(() => {
         this.#beatDue = false;
-        this.#saidSequence = this.#claimSequence;
         return this.#beat();
       })
       .catch(() => undefined);
@@ -350,7 +336,7 @@ export class Worker {
         this.#beatSoon();
       });
     }
-    this.#prepare();
+    this.#stageAhead();
   }
 
   /** The slot is free as soon as the tree is gone: what it left is gathered while the next one runs. */
@@ -360,10 +346,10 @@ export class Worker {
   }
 
   /** What begins next gets its files now; what was given back lets go of them. */
-  #prepare(): void {
+  #stageAhead(): void {
     const ledger = this.#ledger;
     const next = ledger === undefined || this.#beginsNothing ? [] : ledger.unbegun().slice(0, this.#options.slots);
-    this.#parts.attempts.prepare(next.flatMap((fence) => ledger?.get(fence)?.grant ?? []));
+    this.#parts.attempts.stageAhead(next.flatMap((fence) => ledger?.get(fence)?.grant ?? []));
   }
 
   /** From the end of an attempt's tree to a settled report. Resolves when the slot is free again. */
@@ -449,7 +435,7 @@ export class Worker {
       if (phase === 'unbegun' && held !== undefined) void this.#reportEnd(ledger, held.grant, 'cancelled');
       if (phase === 'begun') this.#parts.attempts.stop(fence, 'cancelled', graceMs, signal);
     }
-    this.#prepare();
+    this.#stageAhead();
     return new Uint8Array();
   }
 
@@ -462,7 +448,7 @@ export class Worker {
     const ledger = this.#ledger;
     if (ledger === undefined) return;
     for (const grant of ledger.giveBack(fences)) void this.#reportEnd(ledger, grant, 'unbegun');
-    this.#prepare();
+    this.#stageAhead();
   }
 
   /**
@@ -471,7 +457,7 @@ export class Worker {
    */
   async #startAgain(ledger: Ledger): Promise<void> {
     const { attempts, reporter, out, clock } = this.#parts;
-    attempts.prepare([]);
+    attempts.stageAhead([]);
     out.warn({ incarnation: ledger.incarnation }, 'this worker was declared dead while it was away; it starts again');
     const whole = attempts.alive().flatMap((fence) => ledger.get(fence)?.grant ?? []);
     for (const { fence, jobId, task, incarnation } of whole) {
@@ -539,7 +525,7 @@ export class Worker {
     await this.#parts.runtime.stop(options);
   }
 
-  /** Whether every gateway that is known has gone silent: then its attempts freeze and wait. */
+  /** 0 where there is none, or none any more. */
   get leaseLeftMs(): number {
     return Math.max(0, (this.#ledger?.lease?.untilMs ?? 0) - this.#parts.clock.uptime());
   }

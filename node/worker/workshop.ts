@@ -3,19 +3,21 @@
 import { accessSync, constants, statSync, writeFileSync } from 'node:fs';
 import { open, readdir, readFile, writeFile } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
-import type { InputFile, SpecRest } from '../../protocol/api/jobspec.ts';
+import { type InputFile, SpecRest } from '../../protocol/api/jobspec.ts';
 import { fill, fillArgs, holdsPlaceholder, itemText } from '../../protocol/api/placeholders.ts';
 import { assert, SkeinError } from '../../protocol/errors.ts';
 import type { Fence, Sha256 } from '../../protocol/ids.ts';
 import type { Result } from '../../protocol/state/result.ts';
 import type { Begun } from '../../protocol/state/rows.ts';
 import type { Clock } from '../../protocol/time.ts';
+import { codec } from '../../protocol/wire/codec.ts';
 import { inputManifest } from '../../protocol/wire/manifest.ts';
 import { decodeGrants, encodeGrants, type PushedGrant } from '../../protocol/wire/work.ts';
 import { onDisk } from '../blob/disk.ts';
 import type { BlobStore } from '../blob/port.ts';
 import { type attemptFolder, removeAttemptFolder } from '../files/attempt-folder.ts';
 import { type Collected, collectOutputs } from '../files/collect.ts';
+import { readManifest } from '../files/manifests.ts';
 import { SpareFolders } from '../files/spare-folders.ts';
 import { stageAttempt } from '../files/stage.ts';
 import type { Log } from '../log.ts';
@@ -29,6 +31,7 @@ import type { Room } from './room.ts';
 const FIRST_LINE_MAX_BYTES = 512;
 /** As the gateway takes a job's body. */
 const REST_MAX_BYTES = 32 * 1024 * 1024;
+const restCodec = codec('the rest of a job', SpecRest, REST_MAX_BYTES);
 const GRANT_FILE = 'grant.json';
 
 /** Brings blobs from and to gateways. */
@@ -81,7 +84,7 @@ export class FileWorkshop implements Workshop {
     return join(this.#options.attemptsFolder, fence);
   }
 
-  async prepare(pushed: PushedGrant, signal: AbortSignal): Promise<AttemptSpec> {
+  async stage(pushed: PushedGrant, signal: AbortSignal): Promise<AttemptSpec> {
     await this.#parts.room.ensure();
     const grant = await this.#whole(pushed, signal);
     const inputs = await this.#inputs(grant, signal);
@@ -114,14 +117,10 @@ export class FileWorkshop implements Workshop {
     const sha256 = grant.spec.rest.sha256 as Sha256;
     this.#use(grant.fence, [sha256]);
     await this.#parts.carrier.fetch([sha256], signal);
+    const part = { offset: 0, sizeBytes: await this.#restSize(sha256) };
     const chunks: Uint8Array[] = [];
-    for await (const chunk of await this.#parts.store.read(sha256, {
-      offset: 0,
-      sizeBytes: await this.#restSize(sha256),
-    })) {
-      chunks.push(chunk as Uint8Array);
-    }
-    const rest = JSON.parse(Buffer.concat(chunks).toString('utf8')) as SpecRest;
+    for await (const chunk of await this.#parts.store.read(sha256, part)) chunks.push(chunk as Uint8Array);
+    const rest = restCodec.decode(Buffer.concat(chunks));
     return { ...grant, spec: { ...grant.spec, ...rest } };
   }
 
@@ -141,13 +140,7 @@ export class FileWorkshop implements Workshop {
       const sha256 = list.sha256 as Sha256;
       this.#use(fence, [sha256]);
       await this.#parts.carrier.fetch([sha256], signal);
-      const manifest = inputManifest();
-      for await (const chunk of await this.#parts.store.read(sha256)) {
-        manifest.push(chunk as Uint8Array);
-        inputs.push(...manifest.take());
-      }
-      manifest.end();
-      inputs.push(...manifest.take());
+      for await (const input of readManifest(this.#parts.store, sha256, inputManifest())) inputs.push(input);
     }
     const { script } = spec;
     if (script !== undefined) inputs.push({ path: script.path, sha256: script.sha256, mode: script.mode ?? 0o755 });

@@ -59,7 +59,7 @@ export function runtimeContract(name: string, makeMachine: () => Promise<Machine
 
   promise('an attempt freezes at 0.8 of the lease and thaws only when it is listed', async (machine) => {
     const { runtime } = await machine.daemon();
-    await runtime.prepare(2);
+    await runtime.startAhead(2);
     const untilMs = lend(machine, runtime, LEASE_MS);
     const attempt = await runtime.start(machine.spec({ runMs: 1000, code: 3 }));
     const kept = await runtime.start(machine.spec({ runMs: 20_000 }));

@@ -148,7 +148,7 @@ test('an attempt whose daemon stays away is killed, and its runner ends', () =>
 test('a runner with neither daemon nor attempt ends', () =>
   onMachine({ delays: { idleMs: 200 } }, async (machine) => {
     const { runtime } = await machine.daemon();
-    await runtime.prepare(2);
+    await runtime.startAhead(2);
     await runtime.stop({ keep: true });
     await machine.until('they have ended', () => runnerPids(machine).length === 0);
   }));
@@ -156,11 +156,11 @@ test('a runner with neither daemon nor attempt ends', () =>
 test('idle runners are taken over by the next daemon', () =>
   onMachine({}, async (machine) => {
     const first = await machine.daemon();
-    await first.runtime.prepare(2);
+    await first.runtime.startAhead(2);
     const pids = runnerPids(machine);
     await first.runtime.stop({ keep: true });
     const { runtime } = await machine.daemon();
-    await runtime.prepare(2);
+    await runtime.startAhead(2);
     assert.equal(
       runnerPids(machine).filter((pid) => pids.includes(pid)),
       pids,
@@ -170,7 +170,7 @@ test('idle runners are taken over by the next daemon', () =>
 test('an attempt that is frozen for too long is killed', () =>
   onMachine({ delays: { frozenMs: 300 } }, async (machine) => {
     const { runtime } = await machine.daemon();
-    await runtime.prepare(1);
+    await runtime.startAhead(1);
     lend(machine, runtime, 1000);
     const ended = await (await runtime.start(machine.shell('sleep 86400'))).ended;
     assert.is(ended.reason, 'killed');
@@ -212,7 +212,7 @@ test('a runner that answers no more is killed by the next daemon, with all it ru
 test('a runner that hangs while its daemon extends leases is killed', () =>
   onMachine({}, async (machine) => {
     const { runtime } = await machine.daemon();
-    await runtime.prepare(1);
+    await runtime.startAhead(1);
     lend(machine, runtime, 1000);
     const attempt = await runtime.start(machine.shell('sleep 86400'));
     for (const pid of innerRunners(machine)) process.kill(pid, 'SIGSTOP');

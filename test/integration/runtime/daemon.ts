@@ -15,7 +15,7 @@ const runtime = await ProcessRuntime.open(
   { runFolder: `${folder}/run`, attemptsFolder: `${folder}/attempts` },
 );
 await runtime.recover();
-await runtime.prepare(1);
+await runtime.startAhead(1);
 const own = `${folder}/attempts/daemon`;
 mkdirSync(`${own}/work`, { recursive: true });
 const fence = makeFence('d'.repeat(32) as EpochId, 1);

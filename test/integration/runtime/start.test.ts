@@ -102,7 +102,7 @@ test('a file that someone is still writing is waited for', () =>
     // A shell holds it open for writing for a moment, as a fork of a writing daemon would.
     const writer = machine.command(['sh', '-c', `exec 3>>"${join(spec.workFolder, 'script')}"; : >ready; sleep 0.3`]);
     const { runtime } = await machine.daemon();
-    await runtime.prepare(2);
+    await runtime.startAhead(2);
     lend(machine, runtime);
     await runtime.start(writer);
     await machine.until('the file is open for writing', () => existsSync(join(writer.workFolder, 'ready')));

@@ -73,7 +73,7 @@ for (const namespaces of NAMESPACES) {
   test(`${where} a freeze stops the whole tree, and a thaw lets all of it go on`, () =>
     onMachine({ namespaces }, async (machine) => {
       const { runtime } = await machine.daemon();
-      await runtime.prepare(1);
+      await runtime.startAhead(1);
       lend(machine, runtime, 1500);
       const spec = machine.shell(
         `beat() { while :; do echo >>$1; sleep 0.02; done; }; beat a & (setsid sh -c 'while :; do echo >>b; sleep 0.02; done' &) & beat c`,
@@ -113,7 +113,7 @@ for (const namespaces of NAMESPACES) {
     }
     await onMachine({ namespaces }, async (machine) => {
       const { runtime } = await machine.daemon();
-      await runtime.prepare(1);
+      await runtime.startAhead(1);
       lend(machine, runtime, 2500);
       const lapsesAt = machine.uptime() + 2500;
       const ended = await (await runtime.start(machine.command(['perl', '-e', vfork]))).ended;
@@ -126,7 +126,7 @@ for (const namespaces of NAMESPACES) {
   test(`${where} runners end with their daemon’s stop`, () =>
     onMachine({ namespaces }, async (machine) => {
       const { runtime } = await machine.daemon();
-      await runtime.prepare(3);
+      await runtime.startAhead(3);
       assert.is(innerRunners(machine).length, 3);
       await runtime.stop({ keep: false });
       assert.equal(runnerPids(machine), []);
@@ -153,7 +153,7 @@ test('an idle runner that dies is replaced when one is needed', () =>
   onMachine({}, async (machine) => {
     const { runtime } = await machine.daemon();
     lend(machine, runtime);
-    await runtime.prepare(1);
+    await runtime.startAhead(1);
     for (const pid of innerRunners(machine)) process.kill(pid, 'SIGKILL');
     await machine.until('it is gone', () => runnerPids(machine).length === 0);
     await until('an attempt ends by itself', async () => {

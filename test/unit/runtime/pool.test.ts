@@ -9,7 +9,7 @@ test('whoever waits for a runner hears of a failed start, whoever asked for that
     () => start.promise,
     () => undefined,
   );
-  const prepared = pool.prepare(1).catch((error: Error) => error.message);
+  const prepared = pool.startAhead(1).catch((error: Error) => error.message);
   const acquired = pool.acquire().catch((error: Error) => error.message);
   start.reject(new Error('no process could be made'));
   assert.is(await prepared, 'no process could be made');

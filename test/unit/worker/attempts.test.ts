@@ -55,10 +55,10 @@ function setUp() {
   const clock = new ManualClock();
   const running = new Running();
   const fake = {
-    prepared: 0,
+    stagings: 0,
     discarded: [] as string[],
-    async prepare(_signal: AbortSignal): Promise<AttemptSpec> {
-      this.prepared++;
+    async stage(_signal: AbortSignal): Promise<AttemptSpec> {
+      this.stagings++;
       return spec;
     },
     begin: (): void => undefined,
@@ -71,13 +71,13 @@ function setUp() {
     runtime: {
       containment: 'process-group',
       recover: async () => [],
-      prepare: async () => {},
+      startAhead: async () => {},
       stop: async () => {},
       extend: () => {},
       start: () => fake.start(),
     },
     workshop: {
-      prepare: (_grant, signal) => fake.prepare(signal),
+      stage: (_grant, signal) => fake.stage(signal),
       begin: async () => fake.begin(),
       collect: () => fake.collect(),
       publish: async () => {},
@@ -113,7 +113,7 @@ test('an attempt of the runtime noop ends at once, with exit code 0', async () =
 
 test('a reason that is too long for a report is cut', async () => {
   const { fake, attempts } = setUp();
-  fake.prepare = async () => {
+  fake.stage = async () => {
     throw new SkeinError('not-found', 'y'.repeat(10_000));
   };
   const report = await attempts.run(grant, noticed);
@@ -128,7 +128,7 @@ test('a reason that is too long for a report is cut', async () => {
 
 test('an input that is nowhere fails the attempt, and says so', async () => {
   const { fake, attempts } = setUp();
-  fake.prepare = failing('not-found');
+  fake.stage = failing('not-found');
   const report = await attempts.run(grant, noticed);
   assert.is(reasonOf(report), 'input-lost');
   assert.is(report.kind === 'finished' && report.result.detail, 'failed with not-found');
@@ -136,21 +136,21 @@ test('an input that is nowhere fails the attempt, and says so', async () => {
 
 test('another failure that no repetition mends is the runtime’s', async () => {
   const { fake, attempts } = setUp();
-  fake.prepare = failing('forbidden');
+  fake.stage = failing('forbidden');
   assert.is(reasonOf(await attempts.run(grant, noticed)), 'runtime-failed');
 });
 
 test('what has no process yet can be told apart, and goes back as unbegun', async () => {
   const { fake, running, attempts } = setUp();
   const staged = Promise.withResolvers<AttemptSpec>();
-  fake.prepare = () => staged.promise;
+  fake.stage = () => staged.promise;
   const run = attempts.run(grant, noticed);
   assert.equal(attempts.starting(), [fence]);
   attempts.stop(fence, 'unbegun', 0);
   staged.resolve(spec);
   assert.is(reasonOf(await run), 'ended: unbegun');
   assert.equal(running.kills, []);
-  fake.prepare = async () => spec;
+  fake.stage = async () => spec;
   const next = attempts.run(grant, noticed);
   for (let turn = 0; turn < 10 && attempts.starting().length > 0; turn++) await Promise.resolve();
   assert.equal(attempts.starting(), []);
@@ -160,11 +160,11 @@ test('what has no process yet can be told apart, and goes back as unbegun', asyn
 
 test('gateways that are away cost time, not the attempt', async () => {
   const { clock, running, fake, attempts } = setUp();
-  fake.prepare = failing('unreachable');
+  fake.stage = failing('unreachable');
   const run = attempts.run(grant, noticed);
   await clock.advance(60_000);
   assert.equal(attempts.alive(), [fence]);
-  fake.prepare = async () => spec;
+  fake.stage = async () => spec;
   running.end(exited);
   await clock.advance(2_000);
   assert.is(reasonOf(await run), 'exited');
@@ -178,7 +178,7 @@ test('an attempt that no runner could take is handed back, not blamed on the scr
 
 test('a stop while inputs are fetched ends the attempt before it starts', async () => {
   const { clock, fake, attempts } = setUp();
-  fake.prepare = failing('unreachable');
+  fake.stage = failing('unreachable');
   let started = false;
   fake.start = async () => {
     started = true;
@@ -193,7 +193,7 @@ test('a stop while inputs are fetched ends the attempt before it starts', async 
 
 test('a stop aborts the fetch itself', async () => {
   const { fake, attempts } = setUp();
-  fake.prepare = (signal) => new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+  fake.stage = (signal) => new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
   const run = attempts.run(grant, noticed);
   attempts.stop(fence, 'drained', 0);
   assert.is(reasonOf(await run), 'ended: drained');
@@ -302,21 +302,21 @@ test('the slot is free once the tree is gone, before its outputs are gathered', 
 
 test('the files of a grant that is next are put together once, ahead', async () => {
   const { running, fake, attempts } = setUp();
-  attempts.prepare([grant]);
-  attempts.prepare([grant]);
+  attempts.stageAhead([grant]);
+  attempts.stageAhead([grant]);
   assert.equal(attempts.alive(), [], 'nothing of it runs');
   const run = attempts.run(grant, noticed);
   running.end(exited);
   assert.is((await run).kind, 'finished');
-  assert.is(fake.prepared, 1);
+  assert.is(fake.stagings, 1);
 });
 
 test('a grant that goes back takes the files made ahead along', async () => {
   const { fake, attempts } = setUp();
   const making = Promise.withResolvers<AttemptSpec>();
-  fake.prepare = () => making.promise;
-  attempts.prepare([grant]);
-  attempts.prepare([]);
+  fake.stage = () => making.promise;
+  attempts.stageAhead([grant]);
+  attempts.stageAhead([]);
   assert.equal(fake.discarded, []);
   making.resolve(spec);
   await making.promise;
