@@ -104,14 +104,20 @@ export class Attempts {
       await this.#again(grant, control, () => this.#workshop.begin(grant));
       control.abort.signal.throwIfAborted();
       control.running = await this.#start(spec);
-      if (control.running === undefined) return { kind: 'ended', reason: control.reason ?? 'runner-died' };
+      if (control.running === undefined) return this.#notRun(grant, control.reason ?? 'runner-died');
       return await this.#conclude(grant, control, onGone);
     } catch (error) {
-      if (control.reason !== undefined) return { kind: 'ended', reason: control.reason };
+      if (control.reason !== undefined) return this.#notRun(grant, control.reason);
       return { kind: 'finished', result: failure(error, stagedAt, this.#clock.now()) };
     } finally {
       this.#controls.delete(grant.fence);
     }
+  }
+
+  /** What is given back must not be found as begun by a next life, should that come before the report is heard. */
+  #notRun(grant: PushedGrant, reason: AttemptEnd): AttemptReport {
+    if (reason === 'unbegun') this.#discard(grant.fence);
+    return { kind: 'ended', reason };
   }
 
   /** Goes on with an attempt of the life before. */

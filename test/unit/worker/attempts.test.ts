@@ -149,6 +149,7 @@ test('what has no process yet can be told apart, and goes back as unbegun', asyn
   attempts.stop(fence, 'unbegun', 0);
   staged.resolve(spec);
   assert.is(reasonOf(await run), 'ended: unbegun');
+  assert.equal(fake.discarded, [fence], 'a next life must not find it');
   assert.equal(running.kills, []);
   fake.stage = async () => spec;
   const next = attempts.run(grant, noticed);
