@@ -3,7 +3,8 @@
 import { resolve } from 'node:path';
 import type { InputFile, ItemEntry, JobSpec } from '../../../protocol/api/jobspec.ts';
 import { SkeinError } from '../../../protocol/errors.ts';
-import { isSafePath, localPath, outsideFolders } from '../upload/paths.ts';
+import { localPath, outsideFolders } from '../upload/paths.ts';
+import { folderNames } from './folder-names.ts';
 
 export interface JobFiles {
   /** Absolute path to the sha-256 that was uploaded from there. */
@@ -39,18 +40,16 @@ export async function jobFiles(
   for (const input of inputs) {
     if (input.sha256 !== undefined) uploaded.set(resolve(localPath(input.path, folder).path), input.sha256);
   }
-  const width = String(taskCount).length;
-  const number = (task: number): string => String(task).padStart(width, '0');
+  // Of a range there are no entries: every task has its number.
+  const folders = folderNames(Array.from({ length: taskCount }, (_, at) => entries[at]?.name));
+  const nameOf = (task: number): string => folders[task - 1] ?? String(task);
   return {
     uploaded,
     outside: outsideFolders(textsOf(spec, entries)),
-    nameOf: (task) => safeName(entries[task - 1]?.name) ?? number(task),
-    itemOf: (task) => (spec.items === undefined ? undefined : (entries[task - 1]?.name ?? number(task))),
+    nameOf,
+    itemOf: (task) => (spec.items === undefined ? undefined : (entries[task - 1]?.name ?? nameOf(task))),
   };
 }
-
-const safeName = (name: string | undefined): string | undefined =>
-  name !== undefined && isSafePath(name) ? name : undefined;
 
 async function entriesOf(
   spec: JobSpec,

@@ -5,6 +5,7 @@ import type { InputFile, ItemEntry, JobSpec } from '../../../protocol/api/jobspe
 import { fill, holdsPlaceholder } from '../../../protocol/api/placeholders.ts';
 import { SkeinError } from '../../../protocol/errors.ts';
 import type { JobSettings } from '../../config/settings.ts';
+import { folderNames } from '../outputs/folder-names.ts';
 import { type ArgumentContext, refuseWholeDisk, rewritten, takeArgument } from './arguments.ts';
 import { Collection, type Taken, toInputFile } from './collect.ts';
 import { takeFolder } from './folder.ts';
@@ -372,13 +373,13 @@ function itemsOf(
   uploads: Map<string, Source>,
 ): JobSpec['items'] {
   if (prepared.entries === undefined) return undefined;
-  const names = new Set<string>();
+  const folders = folderNames(prepared.entries.map(({ name }) => name));
   const entries = prepared.entries.map(({ item, name, own }, at): ItemEntry => {
     const inputs = own
       .entries()
       .filter((each) => !prepared.shared.has(each.path))
       .map((each) => toInputFile(each, hashOf));
-    return prune({ item, name: uniqueName(name, at + 1, names), ...itemInputs(inputs, uploads) });
+    return prune({ item, name: name === undefined ? undefined : folders[at], ...itemInputs(inputs, uploads) });
   });
   const plain = entries.every(({ item: _, ...more }) => Object.keys(more).length === 0);
   const list = entries.map((entry) => entry.item);
@@ -397,14 +398,6 @@ function itemInputs(inputs: InputFile[], uploads: Map<string, Source>): Pick<Ite
   const bytes = Buffer.from(JSON.stringify(inputs));
   if (bytes.length <= INLINE_ITEM_MAX_BYTES) return { inputs };
   return { inputsManifest: { sha256: blobOf(bytes, 'the list of an item’s files', uploads), count: inputs.length } };
-}
-
-/** Two items of one name must not meet in one folder. */
-function uniqueName(name: string | undefined, task: number, names: Set<string>): string | undefined {
-  if (name === undefined || !isSafePath(name)) return undefined;
-  const unique = names.has(name) ? `${name}.${task}` : name;
-  names.add(unique);
-  return unique;
 }
 
 function blobOf(bytes: Uint8Array, because: string, uploads: Map<string, Source>): string {

@@ -423,6 +423,12 @@ test('two items of one name get two folders', async () => {
     entriesOf(made).map(({ name }) => name),
     ['in.json', 'in.json.2'],
   );
+  folder.write({ 'work/2': 'called like the number of the second' });
+  const items = ['2', 'no path'].map((value) => ({ value, name: undefined }));
+  assert.equal(
+    entriesOf(await plan(folder, 's.sh', [], { items })).map(({ name }) => name),
+    ['2.1', undefined],
+  );
 });
 
 test('with {} as the script each item is started by what it is', async () => {
