@@ -306,8 +306,11 @@ function tailsOf({ failures, tasks }: JobView): string {
 
 function hint({ spec, folder }: Company, stderr: string): string | undefined {
   const input = missingInput(stderr, folder, spec.script?.path);
-  return input === undefined ? undefined : `${input} is here and did not go along; add --input ${input}`;
+  return input === undefined ? undefined : `${input} is here and did not go along; add --input ${quoted(input)}`;
 }
+
+/** As a shell takes it for one word. */
+const quoted = (text: string): string => (/^[\w@%+=:,./-]+$/.test(text) ? text : `'${text.replaceAll("'", "'\\''")}'`);
 
 function summary(company: Company, view: JobView, fetched: readonly FetchedFile[]): string {
   const took = view.durationMs === null ? '' : ` in ${formatDuration(view.durationMs)}`;

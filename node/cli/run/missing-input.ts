@@ -8,10 +8,17 @@ const PATTERNS: readonly { readonly pattern: RegExp; readonly kind: Kind }[] = [
   { pattern: /ModuleNotFoundError: No module named '([\w.]+)'/g, kind: 'python' },
   { pattern: /Cannot find package '([^'\n]+)' imported from/g, kind: 'package' },
   { pattern: /Cannot find module '([^'\n]+)'/g, kind: 'module' },
+  // Python, Node, Ruby: the name comes last.
   { pattern: /No such file or directory: '([^'\n]+)'/g, kind: 'path' },
   { pattern: /ENOENT: no such file or directory, \w+ '([^'\n]+)'/g, kind: 'path' },
-  { pattern: /(?:^|\s)'?([^\s:']+)'?: No such file or directory/gm, kind: 'path' },
-  { pattern: /No such file or directory @ \w+ - (\S+)/g, kind: 'path' },
+  { pattern: /No such file or directory @ \w+ - ([^\n(]+[^\n( ])/g, kind: 'path' },
+  // In quotes: python's own script, cat, head, perl, gawk.
+  { pattern: /[`'"‘]([^`'"‘’\n]+)['"’](?: for reading)?\)?: (?:\[Errno 2\] )?No such file/g, kind: 'path' },
+  // Without: a name may hold spaces (grep), or stand behind words (sort, sed, sh, tar).
+  { pattern: /^[^:\n]+: (?:line \d+: )?([^:\n]+): No such file/gm, kind: 'path' },
+  { pattern: /(?:^|\s)([^\s:'"]+)(?:: Cannot open)?: [Nn]o such file/gm, kind: 'path' },
+  // mawk, java.
+  { pattern: /(?:^|\s)(\S+) \(No such file or directory\)/gm, kind: 'path' },
 ];
 
 /** What to add as `--input`, as seen from the current folder; undefined where nothing here would help. */

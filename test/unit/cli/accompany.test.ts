@@ -298,6 +298,14 @@ test('a result that has no place here is named and holds back no other; 125', as
   }
 });
 
+test('the hint names what is missing so that it can be pasted', async () => {
+  using folder = testFolder();
+  folder.write({ "work/it's here": '' });
+  const err = 'open(): No such file or directory: "it\'s here"\ncat: it\'s here: No such file or directory\n';
+  const { stderr } = await run(folder, [{ attempts: [{ err }], exit: { code: 1 } }]);
+  assert.match(stderr.text, /it's here is here and did not go along; add --input 'it'\\''s here'\n$/);
+});
+
 test('a killed script exits 128+n and says by which signal', async () => {
   using folder = testFolder();
   const { code, stderr } = await run(folder, [{ attempts: [{}], exit: { code: 137, signal: 'SIGKILL' } }]);

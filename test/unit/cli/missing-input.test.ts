@@ -13,6 +13,7 @@ test('what failed in the script and is here is named as it would be added', () =
     'conf.json': '',
     'lib/b.js': '',
     'other/deep/mod.py': '',
+    'a b': '',
   });
   const cases: readonly (readonly [string, string | undefined, string | undefined])[] = [
     ["FileNotFoundError: [Errno 2] No such file or directory: 'data/x.csv'", 'main.py', 'data/x.csv'],
@@ -40,6 +41,23 @@ test('what failed in the script and is here is named as it would be added', () =
     ["Error: Cannot find module 'left-pad'", 'main.js', 'node_modules'],
     ['cat: data/x.csv: No such file or directory', 'run.sh', 'data/x.csv'],
     ["cp: cannot stat 'conf.json': No such file or directory", 'run.sh', 'conf.json'],
+    [
+      "/usr/bin/python3: can't open file '/x/work/conf.json': [Errno 2] No such file or directory",
+      'main.py',
+      'conf.json',
+    ],
+    ['awk: cannot open conf.json (No such file or directory)', 'run.sh', 'conf.json'],
+    ["awk: fatal: cannot open file `conf.json' for reading: No such file or directory", 'run.sh', 'conf.json'],
+    ['sort: cannot read: conf.json: No such file or directory', 'run.sh', 'conf.json'],
+    ["head: cannot open 'conf.json' for reading: No such file or directory", 'run.sh', 'conf.json'],
+    ["cat: 'a b': No such file or directory", 'run.sh', 'a b'],
+    ['grep: a b: No such file or directory', 'run.sh', 'a b'],
+    ['bash: line 1: a b: No such file or directory', 'run.sh', 'a b'],
+    ['run.sh: 1: cannot open conf.json: No such file', 'run.sh', 'conf.json'],
+    ['tar: conf.json: Cannot open: No such file or directory', 'run.sh', 'conf.json'],
+    ["s.rb:1:in `read': No such file or directory @ rb_sysopen - a b (Errno::ENOENT)", 's.rb', 'a b'],
+    ['open conf.json: no such file or directory', 'run.sh', 'conf.json'],
+    ['Can\'t open perl script "conf.json": No such file or directory', 'run.sh', 'conf.json'],
     ['sh: 1: nosuch.csv: No such file or directory', 'run.sh', undefined],
     [
       `FileNotFoundError: [Errno 2] No such file or directory: '${folder.at('conf.json')}'`,
