@@ -13,6 +13,7 @@ export interface RosterOffer extends Offer {
   readonly name: string;
   /** Granted and not heard as begun. */
   readonly unbegun: readonly Fence[];
+  readonly unbegunSlots: number;
 }
 
 export class Roster {
@@ -118,8 +119,15 @@ export class Roster {
 
   #offerOf(member: MemberRow, { claim, memTotalBytes }: Heartbeat): RosterOffer {
     const held = fencesOf(this.#log, member.peerId);
-    let used = 0;
-    for (const { jobId } of held) used += slotsOf(this.#log.view.get(keys.job(jobId))?.spec.needs, claim);
+    const unbegun: Fence[] = [];
+    let [used, unbegunSlots] = [0, 0];
+    for (const { jobId, fence } of held) {
+      const slots = slotsOf(this.#log.view.get(keys.job(jobId))?.spec.needs, claim);
+      used += slots;
+      if (this.hasBegun(member.peerId, fence)) continue;
+      unbegunSlots += slots;
+      unbegun.push(fence);
+    }
     return {
       peerId: member.peerId,
       name: member.name,
@@ -130,7 +138,8 @@ export class Roster {
       memTotalBytes,
       diskFreeBytes: Number.MAX_SAFE_INTEGER,
       wants: claim.wants.map(({ jobId }) => jobId),
-      unbegun: held.filter(({ fence }) => !this.hasBegun(member.peerId, fence)).map(({ fence }) => fence),
+      unbegun,
+      unbegunSlots,
     };
   }
 }

@@ -11,6 +11,7 @@ const worker = {
   slots: 2,
   prefetch: 0,
   used: 2,
+  unbegunSlots: 0,
   memTotalBytes: 8e9,
   diskFreeBytes: 100e9,
   wants: [],
@@ -19,11 +20,17 @@ const counts = { queued: 3, running: 2, completed: 0, failed: 0, cancelled: 0 };
 const ask = (question: Partial<Question> = {}) =>
   verdictOf({ needs: undefined, counts, led: true, ahead: 0, maxParallel: undefined, offers: [worker], ...question });
 
-test('a job of which nothing is queued does not wait', () => {
-  assert.equal(ask({ counts: { ...counts, queued: 0 }, led: false }), {
-    verdict: 'running',
-    sentence: '2 of its tasks run',
-  });
+test('tasks that are given out are not said to run, nor their slots to be busy, before they have begun', () => {
+  const given = ask({ counts: { ...counts, queued: 0 }, led: false });
+  assert.equal(given, { verdict: 'running', sentence: '2 of its tasks are given out and about to begin' });
+  assert.is(ask({ offers: [{ ...worker, used: 1 }] }).sentence, 'a free slot is about to be given out');
+  const begun = (used: number, unbegunSlots: number): string =>
+    ask({ offers: [{ ...worker, used, unbegunSlots }] }).sentence;
+  assert.is(begun(2, 1), 'all 2 slots of 1 worker are given out, some to tasks that are about to begin');
+  assert.is(begun(3, 1), 'all 2 slots of 1 worker are busy');
+  // Two free slots on two workers are no room for a task that takes two.
+  const halves = [worker, { ...worker, name: 'bob', peerId: BOB }].map((offer) => ({ ...offer, used: 1 }));
+  assert.is(ask({ needs: { cpu: 2 }, offers: halves }).sentence, 'no worker has enough free slots');
 });
 
 test('without a leader nothing is given out, whatever room there is', () => {
