@@ -13,7 +13,13 @@ export type Taken =
       readonly because: string;
     }
   | { readonly kind: 'link'; readonly path: string; readonly target: string; readonly because: string }
-  | { readonly kind: 'folder'; readonly path: string; readonly because: string };
+  | {
+      readonly kind: 'folder';
+      readonly path: string;
+      /** Absent: as folders are made there. */
+      readonly mode?: number;
+      readonly because: string;
+    };
 
 export class Collection {
   readonly #byPath = new Map<string, Taken>();
@@ -27,14 +33,14 @@ export class Collection {
     return this.#byPath.has(path);
   }
 
-  /** Sorted by path; folders that hold something taken are left out, as they come to be by themselves. */
+  /** Sorted by path; folders that hold something taken come to be by themselves, and are left out but for a mode. */
   entries(): readonly Taken[] {
     const holding = new Set<string>();
     for (const taken of this.#byPath.values()) {
       for (const parent of parents(taken.path)) holding.add(parent);
     }
     return [...this.#byPath.values()]
-      .filter((taken) => taken.kind !== 'folder' || !holding.has(taken.path))
+      .filter((taken) => taken.kind !== 'folder' || taken.mode !== undefined || !holding.has(taken.path))
       .sort((a, b) => (a.path < b.path ? -1 : 1));
   }
 }
@@ -46,6 +52,8 @@ function* parents(path: string): Iterable<string> {
 /** @param hashOf the sha-256 of a local file that was hashed before. */
 export function toInputFile(taken: Taken, hashOf: (local: string) => string): InputFile {
   if (taken.kind === 'link') return { path: taken.path, link: taken.target };
-  if (taken.kind === 'folder') return { path: taken.path, folder: true };
+  if (taken.kind === 'folder') {
+    return { path: taken.path, folder: true, ...(taken.mode === undefined ? {} : { mode: taken.mode }) };
+  }
   return { path: taken.path, sha256: hashOf(taken.local), sizeBytes: taken.sizeBytes, mode: taken.mode };
 }

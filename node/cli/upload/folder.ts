@@ -1,11 +1,14 @@
 // Takes a folder along: what is in it but for what nobody means (.git, node_modules, …) and what .skeinignore names.
-import { lstat, readdir, readFile, readlink, realpath } from 'node:fs/promises';
+import { lstat, readdir, readFile, readlink, realpath, stat } from 'node:fs/promises';
 import { dirname, isAbsolute, join, relative, resolve, sep } from 'node:path';
 import ignore from 'ignore';
 import { SkeinError } from '../../../protocol/errors.ts';
 import { reasonOf } from '../../config/reason.ts';
 import type { Collection } from './collect.ts';
 import { type PathMap, within } from './paths.ts';
+
+/** As a worker makes folders. */
+const USUAL_MODE = 0o755;
 
 export const NEVER_TAKEN = ['.git', 'node_modules', '.venv', '__pycache__'] as const;
 
@@ -47,7 +50,9 @@ async function walk(folder: string, to: Walk): Promise<void> {
     throw unreadable(folder, to.because, error);
   });
   const path = to.paths.workPath(folder);
-  if (path !== '.') to.taken.add({ kind: 'folder', path, because: to.because });
+  const mode = (await stat(folder)).mode & 0o777;
+  const kept = mode === USUAL_MODE ? {} : { mode };
+  if (path !== '.') to.taken.add({ kind: 'folder', path, ...kept, because: to.because });
   for (const name of names.sort()) {
     if ((NEVER_TAKEN as readonly string[]).includes(name)) continue;
     await takeEntry(join(folder, name), to);

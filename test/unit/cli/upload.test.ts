@@ -108,6 +108,18 @@ test('a folder comes without what nobody means, its empty folders too', async ()
   assert.equal((await take(folder, '.')).entries, [...expected, 'in.json', 'out/']);
 });
 
+test('a folder keeps its mode', async () => {
+  using folder = tree();
+  folder.write({ 'work/data/usual/x': 'x' });
+  for (const path of ['data', 'data/usual', 'data/deep']) chmodSync(folder.at(`work/${path}`), 0o755);
+  chmodSync(folder.at('work/data/deep'), 0o711);
+  const inputs = (await plan(folder, 'true', ['data'])).spec.inputs ?? [];
+  assert.equal(
+    inputs.filter((each) => each.folder === true && each.path !== 'data/empty'),
+    [{ path: 'data/deep', folder: true, mode: 0o711 }],
+  );
+});
+
 test('.skeinignore leaves files out, here and in the folder itself', async () => {
   using folder = tree();
   folder.write({
