@@ -95,10 +95,11 @@ const RUN_LATER = [
   '--notify',
 ];
 
-const NODE: readonly FlagSpec[] = [
+/** @param http, listen as that verb has them: who joins is a worker, unless its ticket says more. */
+const nodeFlags = (http: string, listen: string): readonly FlagSpec[] => [
   job('--data <dir>', 'the node’s folder', common),
-  job('--http <host:port>', 'where the gateway listens (default 127.0.0.1:7070)', common),
-  job('--listen <address>', 'where other members reach it (default 127.0.0.1:7071)', common),
+  job('--http <host:port>', http, common),
+  job('--listen <address>', listen, common),
   job('--announce <address>', 'what others shall dial', many),
   job('--roles <roles>', 'worker,gateway,voter or fewer', common),
   job('--slots <n>', 'tasks at once (default: cpus)', common),
@@ -247,7 +248,10 @@ export const VERBS: readonly VerbSpec[] = [
     name: 'up',
     args: '',
     says: 'start a node of the mesh on this machine',
-    flags: NODE,
+    flags: nodeFlags(
+      'where the gateway listens (default 127.0.0.1:7070)',
+      'where other members reach it (default 127.0.0.1:7071)',
+    ),
     later: NODE_LATER,
     load: () => import('./commands/up.ts'),
   },
@@ -255,7 +259,10 @@ export const VERBS: readonly VerbSpec[] = [
     name: 'join',
     args: '[ticket]',
     says: 'start a node that joins a mesh',
-    flags: NODE,
+    flags: nodeFlags(
+      'where a gateway listens; a worker does not',
+      'where other members reach it (default: nowhere, it only dials out)',
+    ),
     later: NODE_LATER,
     load: () => import('./commands/join.ts'),
   },

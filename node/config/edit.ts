@@ -3,6 +3,7 @@ import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { SkeinError } from '../../protocol/errors.ts';
 import { loadConfig, type StoredMesh } from './config.ts';
+import { parseGateway } from './connection.ts';
 import { configFile, type Surroundings } from './folders.ts';
 import { camel, kebab } from './node-options.ts';
 import { SETTINGS } from './settings.ts';
@@ -19,6 +20,7 @@ export async function editConfig(key: string, value: string, from: Surroundings)
   if (setting !== undefined && setting.parse(value) === undefined) {
     throw new SkeinError('usage', `${key} ${value}: expected ${setting.expected}`);
   }
+  if (key === 'gateway') parseGateway(value);
   return change(from, (document) => document.set(kebab(camel(key)), value));
 }
 

@@ -53,7 +53,7 @@ export const SETTINGS: readonly Setting[] = [
   setting('env', 'variables such as KEY=VALUE', variables, { joins: true }),
   setting('envFile', 'a file of KEY=VALUE lines', textList),
   setting('runtime', 'a runtime such as python3', shortText(4096)),
-  setting('needs', 'needs such as cpu=2,mem=4g,disk=10g,gpu=1', parseNeeds, { joins: true }),
+  setting('needs', 'needs such as cpu=2,mem=4g,disk=10g,gpu=1, each once', parseNeeds, { joins: true }),
   setting('timeout', 'a duration such as 10m', duration, { aliases: ['timeoutMs'] }),
   setting('startWithin', 'a duration such as 1h', duration, { aliases: ['startWithinMs'] }),
   setting('retries', 'a whole number from 0 to 100', whole(0, 100)),
@@ -164,7 +164,7 @@ export function parseNeeds(value: unknown): Needs | undefined {
   const needs: { cpu?: number | 'all'; memBytes?: number; diskBytes?: number; gpu?: number } = {};
   for (const entry of entries) {
     const name = entry === undefined ? undefined : NEED_NAMES[entry[0].trim()];
-    if (name === undefined || entry === undefined) return undefined;
+    if (name === undefined || entry === undefined || name in needs) return undefined;
     const amount = needAmount(name, entry[1].trim());
     if (amount === undefined) return undefined;
     Object.assign(needs, { [name]: amount });

@@ -50,7 +50,7 @@ async function gone(node: NodeEntry, call: Call): Promise<void> {
     }
     if (!said && clock.monotonic() > told) {
       said = true;
-      await call.screen.say('waiting for the tasks that run there');
+      await call.screen.say('waiting for it to stop; tasks that run there are given their time');
     }
     await clock.sleep(50);
   }

@@ -1,6 +1,6 @@
 // `skein run` without a script: ./skein.yaml is the job. Paths stand for what they name, units may be written.
 import { SkeinError } from '../../../protocol/errors.ts';
-import type { YamlFile } from '../../config/yaml-file.ts';
+import type { KeyPath, YamlFile } from '../../config/yaml-file.ts';
 import type { ItemSource } from '../upload/items.ts';
 import { parseRange, type RunRequest } from './request.ts';
 
@@ -73,8 +73,10 @@ function itemsOf(file: YamlFile): ItemSource | undefined {
   if (typeof batch === 'string') return { kind: 'glob', pattern: batch };
   const lines = file.get(['lines']);
   if (typeof lines === 'string') return { kind: 'lines', file: lines, nul: false };
-  const range = file.get(['range']) ?? file.get(['items', 'range']);
-  if (range !== undefined) return rangeOf(file, range);
+  for (const key of [['range'], ['items', 'range']]) {
+    const range = file.get(key);
+    if (range !== undefined && range !== null) return rangeOf(file, key, range);
+  }
   const list = file.get(['items', 'list']) ?? file.get(['items']);
   if (list === undefined || list === null) return undefined;
   if (typeof list === 'string') return { kind: 'items', file: list };
@@ -82,9 +84,12 @@ function itemsOf(file: YamlFile): ItemSource | undefined {
   return { kind: 'list', list };
 }
 
-function rangeOf(file: YamlFile, value: unknown): ItemSource {
-  if (typeof value === 'string') return parseRange(value);
-  const { from, to } = (typeof value === 'object' && value !== null ? value : {}) as { from?: unknown; to?: unknown };
-  if (!Number.isInteger(from) || !Number.isInteger(to)) throw file.fault(['range'], 'a range such as 1-100');
-  return parseRange(`${from}-${to}`);
+function rangeOf(file: YamlFile, key: KeyPath, value: unknown): ItemSource {
+  const { from, to } = (typeof value === 'object' ? value : {}) as { from?: unknown; to?: unknown };
+  try {
+    return parseRange(typeof value === 'string' ? value : `${from}-${to}`);
+  } catch {
+    // The flag's own words would not say where this was written.
+    throw file.fault(key, 'a range such as 1-100, of at most a million');
+  }
 }

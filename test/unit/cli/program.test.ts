@@ -105,6 +105,15 @@ test('what a later release has says so, what none has says where to look', () =>
   assert.match(refusal('staus').fix ?? '', /did you mean status/);
 });
 
+test('the defaults that join names are those of who joins', () => {
+  const help = (verb: string): string => {
+    const parsed = parse([verb, '--help']);
+    return parsed.kind === 'help' ? parsed.text : '';
+  };
+  assert.match(help('up'), /127\.0\.0\.1:7071/);
+  assert.not.match(help('join'), /127\.0\.0\.1/);
+});
+
 test('help and version are answers, not errors', () => {
   assert.is(parse(['--version']).kind, 'version');
   for (const argv of [[], ['-h'], ['--help'], ['run', '-h'], ['help', 'run'], ['outputs', '--help']]) {

@@ -92,6 +92,8 @@ test('skein.yaml is a job: paths stand for what they name', async () => {
     ['script: s.py\nargs: {a: 1}\n', /skein\.yaml:2:1 args: expected a list of texts/],
     ['script: s.py\nschema: other\n', /skein\.yaml:2:1 schema: expected skein\.jobspec\/1/],
     ['script: s.py\ncommand: [x]\n', /either script or command/],
+    ['script: s.py\nrange: 5-1\n', /skein\.yaml:2:1 range: expected a range such as 1-100/],
+    ['script: s.py\nitems: {range: {from: 3, to: x}}\n', /skein\.yaml:2:9 items\.range: expected a range/],
     ['script: 5\n', /skein\.yaml:1:1 script: expected a path/],
   ];
   for (const [text, message] of cases) {

@@ -56,6 +56,13 @@ test('variables, labels and needs of several places are joined key by key', asyn
   assert.equal(job.labels, { team: 'ml' });
 });
 
+test('a need that is named twice is no need', async () => {
+  using folder = testFolder();
+  for (const needs of ['cpu=1,cpu=2', 'mem=1g,memBytes=2g']) {
+    assert.match((await failure(loadConfig({ needs }, inside(folder)))).message, /each once/);
+  }
+});
+
 test('the names of a spec are taken in skein.yaml as well', async () => {
   using folder = testFolder();
   folder.write({
@@ -135,6 +142,9 @@ test('a setting that is kept leaves comments where they were', async () => {
   assert.is((await loadConfig({}, inside(folder))).job.maxParallel, 4);
   assert.is((await failure(editConfig('max-parallel', 'x', inside(folder)))).code, 'usage');
   assert.is((await failure(editConfig('nonsense', 'x', inside(folder)))).code, 'usage');
+  for (const gateway of ['nowhere', 'ftp://host', 'https://host#sha256=short']) {
+    assert.is((await failure(editConfig('gateway', gateway, inside(folder)))).code, 'config-invalid', gateway);
+  }
 });
 
 test.run();
