@@ -36,6 +36,7 @@ import { WorkerPart } from './worker-part.ts';
 const ALL_ROLES: readonly Role[] = ['worker', 'gateway', 'voter'];
 const FOUND_TIMEOUT_MS = 15_000;
 const PORTS_TRIED = 64;
+const HTTP_HOST = '127.0.0.1';
 
 export interface RunningNode {
   /** Resolves with the exit code once the node has ended, by a signal or by itself. */
@@ -133,7 +134,8 @@ async function start(options: NodeOptions, started: (() => Promise<void>)[]): Pr
     started.push(() => log.stop());
     await found(log, { meshId, kept, identity, clock, meshName: options.meshName });
   }
-  await saveKept(storage, kept);
+  // The door's address is kept once the door is open: a start that fails must not decide for the next one.
+  await saveKept(storage, { ...kept, httpHost: before?.httpHost ?? HTTP_HOST, httpPort: before?.httpPort ?? null });
   const blobUse = { count: 0, bytes: 0 };
   let workerPart: WorkerPart | undefined;
   const gossip = new Gossip(

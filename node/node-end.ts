@@ -3,8 +3,10 @@
 import { closeSync, writeSync } from 'node:fs';
 import { flushCompileCache } from 'node:module';
 import { Socket } from 'node:net';
+import { dialable } from './config/dialable.ts';
 import { surroundings } from './config/folders.ts';
 import { removeNodeEntry, writeNodeEntry } from './config/nodes.ts';
+import { formatDuration } from './config/units.ts';
 import type { Core } from './core.ts';
 import type { GatewayPart } from './gateway-part.ts';
 import { writeObserverNote } from './observer-note.ts';
@@ -57,14 +59,11 @@ export class NodeEnd {
       this.#entry = await writeNodeEntry(entry, surroundings());
     }
     await this.#noteForObservers();
-    const where = url === null ? '' : `  ${url}`;
+    const where = url === null ? '' : `  ${dialable(url)}`;
     const lease = worker !== undefined && worker.worker.leaseLeftMs === 0 ? '  (no gateway answers yet)' : '';
     out.info({ url, pid: process.pid }, 'ready');
-    if (!options.embedded) {
-      process.stderr.write(`skein: ready  ${kept.name} (${kept.roles.join(', ')})  mesh ${meshName}${where}${lease}\n`);
-      if (gateway !== undefined)
-        process.stderr.write('skein: add a worker: skein ticket, then on the other machine: skein join TICKET\n');
-    }
+    this.#say(`ready  ${kept.name} (${kept.roles.join(', ')})  mesh ${meshName}${where}${lease}`);
+    if (gateway !== undefined) this.#say('add a worker: skein ticket, then on the other machine: skein join TICKET');
     // A node ends by a kill or in place, and neither writes down what was compiled: the next start would take twice as long.
     flushCompileCache();
     if (readyFd === undefined) return;
@@ -82,6 +81,11 @@ export class NodeEnd {
     };
     writeSync(readyFd, `${JSON.stringify(ready)}\n`);
     closeSync(readyFd);
+  }
+
+  /** In the terminal of a node that was started there; the mesh `local` has none. */
+  #say(sentence: string): void {
+    if (!this.#core.options.embedded) process.stderr.write(`skein: ${sentence}\n`);
   }
 
   /** What `skein peers` on this machine needs to join the gossip; kept current while this node runs. */
@@ -126,9 +130,19 @@ export class NodeEnd {
     this.#phase = 'ending';
     await this.#removeEntry();
     const deadlineMs = this.#core.options.drainDeadlineMs;
+    const running = this.#parts.worker?.worker.running ?? 0;
+    const tasks = running === 1 ? 'one task has' : `${running} tasks have`;
+    this.#say(
+      running === 0 ? 'stopping' : `stopping; ${tasks} ${formatDuration(deadlineMs)} to end; again to stop at once`,
+    );
     const drained = await this.#parts.worker?.worker.drain(deadlineMs, this.#hurry.signal);
-    if (drained === false) this.#core.out.warn({}, 'running tasks were handed back: they start again elsewhere');
+    if (drained === false) {
+      const back = 'running tasks were handed back: they start again elsewhere';
+      this.#core.out.warn({}, back);
+      this.#say(back);
+    }
     await this.#stopAll();
+    this.#say('stopped');
     return 0;
   }
 

@@ -1,6 +1,7 @@
 // Keys as the command line makes them: the text here, its hash to the mesh, and one string for whoever shall use it.
 import { createHash } from 'node:crypto';
 import type { WhoAmI } from '../../protocol/api/mesh.ts';
+import { dialable } from '../config/dialable.ts';
 import { encodeLogin } from '../config/login.ts';
 import type { Call } from './call.ts';
 import type { Mesh } from './mesh.ts';
@@ -19,7 +20,7 @@ export function makeKey(call: Call): NewKey {
 
 /** Gateways with their pins, the mesh and the key in one word. */
 export function loginOf(mesh: Mesh, { meshId, meshName }: WhoAmI, key: string): string {
-  const gateways = mesh.gateways.map(({ url, pin }) => (pin === null ? url : `${url}#sha256=${pin}`));
+  const gateways = mesh.gateways.map(({ url, pin }) => dialable(url) + (pin === null ? '' : `#sha256=${pin}`));
   return encodeLogin({ meshId, meshName, gateways, key });
 }
 

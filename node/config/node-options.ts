@@ -119,8 +119,11 @@ export async function nodeOptions(
   });
 }
 
-/** The data folder that flags and environment name: also what `down` looks for. */
+/** The data folder that flags and environment name: also what `down` looks for. Fails with `usage`. */
 export function dataFolderOf(flags: { readonly data?: string }, from: Surroundings): string {
+  if (flags.data === '') {
+    throw new SkeinError('usage', '--data is empty', { fix: 'name a folder, or leave --data away' });
+  }
   const chosen = flags.data ?? from.env.SKEIN_DATA;
   return chosen === undefined || chosen === '' ? defaultDataFolder(from) : resolve(from.cwd, chosen);
 }

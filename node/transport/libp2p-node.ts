@@ -113,7 +113,10 @@ export async function startNode(node: Node, listen: readonly string[]): Promise<
     const text = (cause as Error).message;
     const where = listen.join(', ');
     if (text.includes('EADDRINUSE')) {
-      throw new SkeinError('port-in-use', `another program listens on ${where}`, { cause });
+      throw new SkeinError('port-in-use', `another program listens on ${where}`, {
+        fix: 'give another one: --listen HOST:PORT',
+        cause,
+      });
     }
     throw new SkeinError('config-invalid', `the mesh cannot listen on ${where}: ${text}`, { cause });
   }

@@ -509,6 +509,11 @@ export class Worker {
     await reporter.drained(SETTLE_BEFORE_RESTART_MS);
   }
 
+  /** How many attempts are under way here. */
+  get running(): number {
+    return this.#parts.attempts.alive().length;
+  }
+
   /** @returns whether all that has ended is settled within the time given. */
   async #reported(timeoutMs: number): Promise<boolean> {
     const { clock, reporter } = this.#parts;

@@ -48,8 +48,15 @@ test('a taken port that was asked for is an error that names it, and leaves the 
       [other, taken],
     ]) {
       const args = ['up', '--http', `127.0.0.1:${http}`, '--listen', `127.0.0.1:${listen}`];
-      assert.match(await fails(mesh.node('gw', args), 5), String(taken));
+      const said = await fails(mesh.node('gw', args), 5);
+      assert.match(said, new RegExp(`${taken}.*give another one: --(http|listen) HOST:PORT`));
     }
+    // What was asked for in vain is not kept: the next start without it takes the default.
+    const free = mesh.node('gw', ['up', '--listen', `127.0.0.1:${await freePort()}`]);
+    assert.is.not(new URL((await free.start()).url ?? '').port, String(taken));
+    free.signal('SIGTERM');
+    await free.ended();
+    assert.match(free.words(), /skein: stopping\nskein: stopped$/);
     const node = mesh.node('gw', ['up', '--http', `127.0.0.1:${other}`, '--listen', `127.0.0.1:${await freePort()}`]);
     assert.is((await node.start()).url, `http://127.0.0.1:${other}`);
   } finally {

@@ -71,6 +71,7 @@ test('addresses are HOST:PORT, :PORT, PORT or a multiaddr', () => {
 test('what is wrong names its place and what was expected', async () => {
   using folder = testFolder();
   folder.write({ 'd/node.yaml': 'slots: many\n', 'e/node.yaml': 'slotz: 1\n' });
+  assert.is((await failure(options(folder, { data: '' }))).code, 'usage');
   assert.match((await failure(options(folder, { http: 'box' }))).message, /^--http: "box" is not HOST:PORT/);
   assert.is((await failure(options(folder, { roles: 'king' }))).code, 'usage');
   for (const slots of ['0', '513']) assert.is((await failure(options(folder, { slots }))).code, 'usage');
