@@ -1,6 +1,6 @@
 // The Idempotency-Key of a request with the hash of what it asked: judged in `apply`, so every gateway agrees.
 import { hash } from 'node:crypto';
-import { SkeinError } from '../protocol/errors.ts';
+import { type ErrorCode, failures, SkeinError } from '../protocol/errors.ts';
 import type { Idempotency, Outcome } from '../protocol/state/command.ts';
 import type { Reply, Request } from './context.ts';
 
@@ -36,14 +36,10 @@ export function answerOf(outcome: Outcome, reply: Reply): Readonly<Record<string
   throw refusal(outcome);
 }
 
-function refusal(outcome: Extract<Outcome, { kind: 'refused' }>): SkeinError {
-  switch (outcome.code) {
-    case 'not-found':
-    case 'idempotency-mismatch':
-    case 'ticket-refused':
-    case 'state-conflict':
-      return new SkeinError(outcome.code, outcome.sentence);
-    default:
-      return new SkeinError('state-conflict', outcome.sentence);
-  }
+function refusal({ code, sentence, fix }: Extract<Outcome, { kind: 'refused' }>): SkeinError {
+  return new SkeinError(
+    code in failures ? (code as ErrorCode) : 'state-conflict',
+    sentence,
+    fix === undefined ? {} : { fix },
+  );
 }

@@ -1,4 +1,5 @@
 // From a submitted job to an exit code: what `run`, `attach` and `retry` share. Follows, fetches, sums up.
+
 import { resolve } from 'node:path';
 import type { JobView } from '../../../protocol/api/job.ts';
 import type { JobSpec } from '../../../protocol/api/jobspec.ts';
@@ -7,6 +8,7 @@ import { stateFolder } from '../../config/folders.ts';
 import { formatDuration, formatSize } from '../../config/units.ts';
 import type { Call } from '../call.ts';
 import { EXIT } from '../exit-codes.ts';
+import { newIdempotencyKey } from '../idempotency-key.ts';
 import type { Jobs } from '../mesh.ts';
 import { ScriptStream } from '../output/script-stream.ts';
 import { ReaderGone } from '../output/sink.ts';
@@ -96,7 +98,7 @@ export async function accompany(company: Company): Promise<number> {
     await call.screen.sayNow(graceMs === 0 ? 'killing it' : asks);
     // The stream ends with the job's end; a cancel that fails leaves the job to the second signal.
     await jobs
-      .cancel(jobId, { reason: 'interrupted', ...(graceMs === undefined ? {} : { graceMs }) }, newKey(call))
+      .cancel(jobId, { reason: 'interrupted', ...(graceMs === undefined ? {} : { graceMs }) }, newIdempotencyKey(call))
       .catch((error: Error) => call.screen.fail(error.message));
   });
   try {
@@ -108,8 +110,6 @@ export async function accompany(company: Company): Promise<number> {
 }
 
 const isBatch = ({ taskCount, spec }: Company): boolean => taskCount > 1 || spec.items !== undefined;
-
-export const newKey = (call: Call): string => Buffer.from(call.world.random.bytes(24)).toString('base64url');
 
 async function unfinished(error: unknown, company: Company): Promise<number> {
   const { call, jobId, interrupts } = company;

@@ -1,17 +1,19 @@
 // Runs what was asked: files looked at while the mesh is reached, what it lacks sent, the job submitted and accompanied.
+
 import type { Config } from '../../config/config.ts';
 import type { Connection } from '../../config/connection.ts';
 import { formatSize } from '../../config/units.ts';
 import { type Call, flag, isSet } from '../call.ts';
 import { confirm } from '../confirm.ts';
 import { EXIT } from '../exit-codes.ts';
+import { newIdempotencyKey } from '../idempotency-key.ts';
 import { connect, type Mesh } from '../mesh.ts';
 import { noteJob } from '../own-jobs.ts';
 import { SLOW_MS, sayIfSlow } from '../say-if-slow.ts';
 import { shortId, skeinCommand } from '../selector.ts';
 import type { Plan } from '../upload/plan.ts';
 import { type Sending, send } from '../upload/send.ts';
-import { accompany, handleInterrupts, type InterruptHandle, newKey } from './accompany.ts';
+import { accompany, handleInterrupts, type InterruptHandle } from './accompany.ts';
 import type { FileRequest } from './job-file.ts';
 import { prepare, takesItems } from './prepare.ts';
 import { missesStdin, stdinKind } from './stdin.ts';
@@ -59,7 +61,7 @@ async function submit(
 ): Promise<number> {
   const { screen, world } = call;
   const sent = await upload(call, plan, mesh, interrupts);
-  const key = flag(call, 'idempotencyKey') ?? newKey(call);
+  const key = flag(call, 'idempotencyKey') ?? newIdempotencyKey(call);
   posted.yet = true;
   const { jobId, waiting } = await mesh.client.submit(plan.spec, key, interrupts.signal);
   try {

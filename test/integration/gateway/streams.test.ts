@@ -213,7 +213,14 @@ test("another project's events are not heard", async ({ door }) => {
   door.mesh.addKey('o', 'other', 'read', 'other');
   const reader = await door.stream('/v1/events', { authorization: 'Bearer o' });
   await door.submit();
-  door.mesh.commit({ kind: 'member.draining', peerId: door.mesh.status().self, draining: true, at: door.mesh.nowMs });
+  door.mesh.commit({
+    kind: 'member.draining',
+    peerId: door.mesh.status().self,
+    draining: true,
+    project: 'default',
+    idempotency: null,
+    at: door.mesh.nowMs,
+  });
   assert.equal(names(await reader.until(has('peer.state'))), ['peer.state']);
   reader.close();
 });
