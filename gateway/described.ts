@@ -5,6 +5,7 @@ import type { Scope } from '../protocol/state/rows.ts';
 export const JobParam = { id: Type.String({ maxLength: 64, description: "a job's id or a unique prefix of it" }) };
 export const TaskParam = { ...JobParam, n: Type.Integer({ minimum: 1, description: 'the number of a task, from 1' }) };
 export const HashParam = { sha256: Type.String({ pattern: '^[0-9a-f]{64}$' }) };
+export const Bytes = (description: string) => Type.String({ pattern: '^\\d{1,15}$', description });
 
 const problem = (description: string) => ({
   description,

@@ -3,6 +3,7 @@ import type { FastifyError } from 'fastify';
 import { problemOf } from '../protocol/api/problem.ts';
 import { type ErrorCode, failures, SkeinError } from '../protocol/errors.ts';
 import type { Log, Reply, Request } from './context.ts';
+import { ClientGone } from './gone.ts';
 
 /** Where the failure names no wait of its own. */
 const RETRY_AFTER_MS = 1000;
@@ -20,7 +21,7 @@ const ofFastify: Readonly<Record<string, readonly [ErrorCode, string]>> = {
 export function problemHandler(log: Log): (error: unknown, request: Request, reply: Reply) => void {
   return (error, request, reply) => {
     const failure = toSkeinError(error);
-    if (failure.code === 'internal-error') {
+    if (failure.code === 'internal-error' && !(error instanceof ClientGone)) {
       log.error({ err: error, requestId: request.id, method: request.method, url: request.url }, 'a request failed');
     }
     sendProblem(reply, failure, request.id);

@@ -24,22 +24,22 @@ export function lazyValidators(): FastifySchemaCompiler<object> {
     return (data: unknown) => {
       check ??= (httpPart === 'body' ? strict : lenient).compile(schema);
       if (check(data)) return { value: data };
-      return { error: invalid(check.errors ?? [], httpPart === 'body' ? 'the body' : `the ${partName(httpPart)}`) };
+      return { error: invalid(check.errors ?? [], partNames[httpPart ?? ''] ?? 'the query') };
     };
   };
 }
 
-const partName = (httpPart: string | undefined): string => (httpPart === 'params' ? 'path' : 'query');
+const partNames: Readonly<Record<string, string>> = { body: 'the body', params: 'the path', headers: 'the header' };
 
 /** Names the field and what was expected of it. */
 export function invalid(errors: readonly ErrorObject[], whole: string): SkeinError {
   const error = telling(errors);
   if (error === undefined) return new SkeinError('invalid-request', `${whole} is not of the documented form`);
   const field = fieldOf(error);
-  const place = field === '' ? whole : `${whole}'s field ${field}`;
+  const of = whole === partNames.headers ? whole : `${whole}'s field`;
+  const place = field === '' ? whole : `${of} ${field}`;
   const code: ErrorCode = field === 'runtime' && error.keyword === 'const' ? 'runtime-unknown' : 'invalid-request';
   return new SkeinError(code, `${place} ${expectation(error)}`, {
-    fix: 'the form of every request is in /openapi.json and at /docs',
     extra: { field: field === '' ? null : field, expected: expectation(error) },
   });
 }
@@ -62,6 +62,11 @@ function fieldOf(error: ErrorObject): string {
   return path === '' ? shown : `${path}.${shown}`;
 }
 
+const patterns: Readonly<Record<string, string>> = {
+  '^[0-9a-f]{64}$': 'must be a sha-256 in 64 lower-case hex digits',
+  '^\\d{1,15}$': 'must be a number of bytes',
+};
+
 function expectation(error: ErrorObject): string {
   const { params } = error;
   switch (error.keyword) {
@@ -74,9 +79,7 @@ function expectation(error: ErrorObject): string {
     case 'const':
       return `must be ${JSON.stringify(params.allowedValue)}`;
     case 'pattern':
-      return params.pattern === '^[0-9a-f]{64}$'
-        ? 'must be a sha-256 in 64 lower-case hex digits'
-        : `must match ${params.pattern}`;
+      return patterns[params.pattern] ?? `must match ${params.pattern}`;
     default:
       return error.message ?? 'is not of the documented form';
   }

@@ -9,7 +9,7 @@ import type { App, Context, Reply, Request } from '../context.ts';
 import { about, query, raw, refusals, TaskParam } from '../described.ts';
 import { gone } from '../gone.ts';
 import type { FoundJob } from '../jobs.ts';
-import { followLog, type LogPlace, parseLogId } from '../log-follow.ts';
+import { checkOffset, followLog, type LogPlace, parseLogId } from '../log-follow.ts';
 import { contentRange } from '../range.ts';
 import { Consistency, fresh } from '../reads.ts';
 import { serve } from '../serve.ts';
@@ -81,12 +81,24 @@ function follow(context: Context, request: Request, reply: Reply, found: FoundJo
 }
 
 function placeOf(task: TaskRow | undefined, lastId: unknown, stream: StreamName, attempt: string): LogPlace {
-  if (lastId !== undefined && lastId !== '') return { ...parseLogId(lastId, stream), only: /^\d/.test(attempt) };
+  if (lastId !== undefined && lastId !== '') return resumed(task, parseLogId(lastId, stream), stream, attempt);
   if (attempt === 'all') return { attempt: 1, offset: 0, announce: true, only: false };
   if (attempt === 'latest') {
     return { attempt: task?.attempts.at(-1)?.n ?? 1, offset: 0, announce: true, only: false };
   }
   return { attempt: attemptOf(task, attempt).n, offset: 0, announce: true, only: true };
+}
+
+/** Where the client says it stopped, if it can have been there. */
+function resumed(task: TaskRow | undefined, place: LogPlace, stream: StreamName, wanted: string): LogPlace {
+  const only = /^\d/.test(wanted);
+  if (only && Number(wanted) !== place.attempt) {
+    throw new SkeinError('invalid-request', `Last-Event-ID is of attempt ${place.attempt}, not of ${wanted}`, {
+      fix: 'send the id that the stream gave, or none',
+    });
+  }
+  checkOffset(attemptOf(task, String(place.attempt)), stream, place.offset);
+  return { ...place, only };
 }
 
 function attemptOf(task: TaskRow | undefined, wanted: string): AttemptRow {

@@ -154,22 +154,39 @@ async function sendFile(
 
 async function tarFiles(
   context: Context,
-  { job }: FoundJob,
-  wanted: { readonly tasks?: string; readonly prefix?: string },
+  found: FoundJob,
+  { tasks, prefix }: { readonly tasks?: string; readonly prefix?: string },
 ): Promise<TarFile[]> {
-  const [from = '1', to = from] = wanted.tasks?.split('-') ?? ['1', String(job.taskCount)];
+  const { job } = found;
+  const [from, to] = rangeOf(found, tasks);
   const width = String(job.taskCount).length;
   const files: TarFile[] = [];
   for await (const [, task] of context.mesh.scan<TaskRow>(`task/${job.jobId}/`)) {
-    if (task.n < Number(from)) continue;
-    if (task.n > Number(to)) break;
+    if (task.n < from) continue;
+    if (task.n > to) break;
     const folder = job.taskCount === 1 ? '' : `${String(task.n).padStart(width, '0')}/`;
     for (const file of await publishedFiles(context, task)) {
-      if (file.path.startsWith(wanted.prefix ?? '')) files.push(tarFile(folder, file));
+      if (file.path.startsWith(prefix ?? '')) files.push(tarFile(folder, file));
     }
     checkEntries(files.length);
   }
-  return files;
+  if (files.length > 0 || prefix === undefined) return files;
+  throw new SkeinError('not-found', `no output of ${job.jobId} has a path that begins with ${prefix.slice(0, 200)}`, {
+    fix: `GET /v1/jobs/${job.jobId}/tasks/N/outputs lists them (skein outputs ls)`,
+  });
+}
+
+/** `N` or `A-B`, inclusive; all where nothing is said. */
+function rangeOf(found: FoundJob, tasks: string | undefined): readonly [number, number] {
+  if (tasks === undefined) return [1, found.job.taskCount];
+  const [from = 1, to = from] = tasks.split('-').map(Number);
+  if (to < from) {
+    throw new SkeinError('invalid-request', `the query's field tasks must not end below its start: ${tasks}`, {
+      extra: { field: 'tasks' },
+    });
+  }
+  checkTask(found, to);
+  return [from, to];
 }
 
 function tarFile(folder: string, file: OutputFile): TarFile {

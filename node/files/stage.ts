@@ -1,7 +1,9 @@
 // Builds the folder that an attempt runs in, from blobs. Inputs come from outside: none may lie, or point, outside of it.
+
 import { mkdirSync } from 'node:fs';
 import { chmod, lstat, mkdir, symlink, utimes } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { INPUT_MODE } from '../../protocol/api/defaults.ts';
 import type { InputFile } from '../../protocol/api/jobspec.ts';
 import { SkeinError } from '../../protocol/errors.ts';
 import type { Sha256 } from '../../protocol/ids.ts';
@@ -16,7 +18,6 @@ import { Window } from './window.ts';
 
 const PLACED_AT_ONCE = 8;
 const INPUTS_MAX = 250_000;
-const FILE_MODE = 0o644;
 
 export interface StageDeps {
   readonly store: BlobStore;
@@ -106,7 +107,7 @@ class Stage {
       return;
     }
     await this.#makeFolder(dirname(input.path));
-    const content = `${input.sha256 ?? ''} ${input.mode ?? FILE_MODE} ${input.link ?? ''}`;
+    const content = `${input.sha256 ?? ''} ${input.mode ?? INPUT_MODE} ${input.link ?? ''}`;
     const there = this.#taken.get(input.path);
     if (there === content) return;
     if (there !== undefined) throw twice(input.path);
@@ -137,7 +138,7 @@ class Stage {
       return;
     }
     const sha256 = input.sha256 as Sha256;
-    await this.#store.place(sha256, path, { mode: input.mode ?? FILE_MODE });
+    await this.#store.place(sha256, path, { mode: input.mode ?? INPUT_MODE });
     await onDisk('setting the time of an input', utimes(path, this.#changedAt, this.#changedAt));
     const stats = await onDisk('looking at an input', lstat(path, { bigint: true }));
     this.snapshot.set(input.path, {

@@ -1,8 +1,10 @@
 // The files of attempts on this worker: inputs from the nearest holder, a folder to run in, outputs into blobs, blobs to a
 // gateway. An attempt's folder stays until its report is settled, so that a next life can report it again.
+
 import { accessSync, constants, writeFileSync } from 'node:fs';
 import { mkdir, open, readdir, readFile } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
+import { SCRIPT_MODE } from '../../protocol/api/defaults.ts';
 import type { InputFile, SpecRest } from '../../protocol/api/jobspec.ts';
 import { fill, fillArgs, holdsPlaceholder, itemText } from '../../protocol/api/placeholders.ts';
 import { SkeinError } from '../../protocol/errors.ts';
@@ -146,7 +148,8 @@ export class FileWorkshop implements Workshop {
       inputs.push(...manifest.take());
     }
     const { script } = spec;
-    if (script !== undefined) inputs.push({ path: script.path, sha256: script.sha256, mode: script.mode ?? 0o755 });
+    if (script !== undefined)
+      inputs.push({ path: script.path, sha256: script.sha256, mode: script.mode ?? SCRIPT_MODE });
     return inputs;
   }
 

@@ -227,6 +227,28 @@ test('what is no HTTP gets one answer and the end', async ({ mesh, port }) => {
   assert.is((await mesh.request('GET', '/healthz')).status, 200);
 });
 
+test('an upload that no disk could hold is refused at its head, and one whose client goes away is no fault', async ({
+  mesh,
+  port,
+}) => {
+  const head = (sizeBytes: string): string =>
+    `PUT /v1/blobs/${'a'.repeat(64)} HTTP/1.1\r\nhost: x\r\nauthorization: Bearer ${mesh.key}\r\ncontent-length: ${sizeBytes}\r\n\r\nabc`;
+  for (const sizeBytes of ['18446744073709551615', '9007199254740993', '999999999999999']) {
+    const socket = await open(port);
+    let text = '';
+    socket.on('data', (chunk: Buffer) => {
+      text += chunk.toString();
+    });
+    socket.write(head(sizeBytes));
+    await until('it is answered', () => text.endsWith('}'), { seen: () => text });
+    assert.match(text, /^HTTP\/1\.1 507 [\s\S]*problems\/disk-full/);
+    socket.destroy();
+  }
+  const socket = await open(port);
+  socket.write(head('1000'), () => socket.destroy());
+  await until('the connection is closed', () => socket.closed);
+});
+
 test('a client that goes away in the middle of its body leaves nothing behind', async ({ mesh, port }) => {
   const before = (await mesh.get<{ items: unknown[] }>('/v1/jobs?limit=500')).items.length;
   for (let n = 0; n < 20; n++) {
