@@ -45,6 +45,9 @@ export const raw = (description: string, type = 'application/octet-stream') => (
   content: { [type]: { schema: { type: 'string', format: 'binary' } } },
 });
 
+/** To If-None-Match. */
+export const unchanged = Type.Null({ description: 'It is what the client has' });
+
 export const stream = (description: string) => ({
   description,
   content: { 'text/event-stream': { schema: { type: 'string' } } },
@@ -53,6 +56,15 @@ export const stream = (description: string) => ({
 export const IdempotencyHeader = {
   type: 'object',
   properties: {
-    'idempotency-key': { type: 'string', maxLength: 128, description: 'The same key with the same body acts once' },
+    'idempotency-key': {
+      type: 'string',
+      pattern: '^[\\x21-\\x7e]{1,128}$',
+      description: 'The same key with the same body acts once',
+    },
   },
+};
+
+export const ResumeHeader = {
+  type: 'object',
+  properties: { 'last-event-id': { type: 'string', description: 'the id of the last event seen: the stream goes on' } },
 };

@@ -44,11 +44,14 @@ export function invalid(errors: readonly ErrorObject[], whole: string): SkeinErr
   });
 }
 
-/** Of the errors of a choice of schemas, the one that got deepest: the branch that was meant. */
+/** Of the errors of a choice of schemas, the one that got deepest, in a branch of the right type if there is one. */
 function telling(errors: readonly ErrorObject[]): ErrorObject | undefined {
-  const branches = errors.filter((error) => error.keyword !== 'anyOf' && error.keyword !== 'oneOf');
+  const branchOf = ({ schemaPath }: ErrorObject): string => schemaPath.slice(0, schemaPath.lastIndexOf('/'));
+  const wrong = new Set(errors.filter(({ keyword }) => keyword === 'type').map(branchOf));
+  const told = errors.filter(({ keyword }) => keyword !== 'anyOf' && keyword !== 'oneOf');
+  const meant = told.filter((error) => !wrong.has(branchOf(error)));
   const depth = (error: ErrorObject): number => error.instancePath.split('/').length;
-  return branches.reduce<ErrorObject | undefined>(
+  return (meant.length > 0 ? meant : told).reduce<ErrorObject | undefined>(
     (best, error) => (best === undefined || depth(error) > depth(best) ? error : best),
     undefined,
   );
@@ -62,9 +65,20 @@ function fieldOf(error: ErrorObject): string {
   return path === '' ? shown : `${path}.${shown}`;
 }
 
+const articles: Readonly<Record<string, string>> = {
+  object: 'an object',
+  array: 'an array',
+  string: 'a string',
+  integer: 'an integer',
+  number: 'a number',
+  boolean: 'true or false',
+};
+
 const patterns: Readonly<Record<string, string>> = {
   '^[0-9a-f]{64}$': 'must be a sha-256 in 64 lower-case hex digits',
   '^\\d{1,15}$': 'must be a number of bytes',
+  '^[\\x21-\\x7e]{1,128}$': 'must be 1 to 128 printable ASCII characters without spaces',
+  '^[^\\p{Cc}]*$': 'must not hold control characters',
 };
 
 function expectation(error: ErrorObject): string {
@@ -74,6 +88,11 @@ function expectation(error: ErrorObject): string {
       return 'is not known';
     case 'required':
       return 'is missing';
+    case 'type':
+      return `must be ${[params.type]
+        .flat()
+        .map((type) => articles[type] ?? type)
+        .join(' or ')}`;
     case 'enum':
       return `must be one of ${params.allowedValues.filter((word: unknown) => word !== null).join(', ')}`;
     case 'const':

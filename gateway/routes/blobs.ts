@@ -6,7 +6,7 @@ import { SkeinError } from '../../protocol/errors.ts';
 import type { Sha256 } from '../../protocol/ids.ts';
 import { requires } from '../auth.ts';
 import type { App, Context, Reply, Request } from '../context.ts';
-import { about, Bytes, HashParam, raw, refusals } from '../described.ts';
+import { about, Bytes, HashParam, raw, refusals, unchanged } from '../described.ts';
 import { gone } from '../gone.ts';
 import { serve } from '../serve.ts';
 
@@ -34,7 +34,7 @@ export function blobRoutes(app: App, context: Context): void {
     schema: {
       ...about({ tag: 'blobs', summary: 'The bytes of a blob; Range is taken', scope: 'read' }),
       params: Type.Object(HashParam),
-      response: { 200: raw('The bytes'), 206: raw('A range of them'), ...refusals },
+      response: { 200: raw('The bytes'), 206: raw('A range of them'), 304: unchanged, ...refusals },
     },
     onRequest: requires(mesh, 'read'),
     handler: (request, reply) => read(context, request, reply, (request.params as { sha256: Sha256 }).sha256),

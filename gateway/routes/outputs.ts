@@ -10,7 +10,7 @@ import type { OutputFile } from '../../protocol/state/result.ts';
 import type { TaskRow } from '../../protocol/state/rows.ts';
 import { callerIn, requires } from '../auth.ts';
 import type { App, Context, Reply, Request } from '../context.ts';
-import { about, JobParam, query, raw, refusals, TaskParam } from '../described.ts';
+import { about, JobParam, query, raw, refusals, TaskParam, unchanged } from '../described.ts';
 import type { FoundJob } from '../jobs.ts';
 import { Consistency, fresh } from '../reads.ts';
 import { serve } from '../serve.ts';
@@ -53,7 +53,7 @@ export function outputRoutes(app: App, context: Context): void {
       ...about({ tag: 'outputs', summary: 'One file that a task left behind; Range is taken', scope: 'read' }),
       params: Type.Object({ ...TaskParam, '*': Type.String({ maxLength: 4096, description: 'the path of the file' }) }),
       querystring: query(Consistency),
-      response: { 200: raw('The bytes'), 206: raw('A range of them'), ...refusals },
+      response: { 200: raw('The bytes'), 206: raw('A range of them'), 304: unchanged, ...refusals },
     },
     onRequest,
     handler: async (request, reply) => {
@@ -84,7 +84,12 @@ export function outputRoutes(app: App, context: Context): void {
         ),
         ...Consistency,
       }),
-      response: { 200: raw('The archive', 'application/x-tar'), 206: raw('A range of it'), ...refusals },
+      response: {
+        200: raw('The archive', 'application/x-tar'),
+        206: raw('A range of it', 'application/x-tar'),
+        304: unchanged,
+        ...refusals,
+      },
     },
     onRequest,
     handler: async (request, reply) => {
@@ -138,6 +143,7 @@ async function sendFile(
   if (file === undefined) throw new SkeinError('not-found', `${owner} left no file ${path.slice(0, 200)}`);
   if (file.kind === 'link') {
     throw new SkeinError('state-conflict', `${path} is a symbolic link to ${file.target}`, {
+      fix: 'ask for what it leads to, or for outputs.tar',
       extra: { target: file.target },
     });
   }

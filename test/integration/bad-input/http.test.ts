@@ -150,15 +150,7 @@ test('forged cursors, ids and numbers that name nothing, ranges that lie outside
       assert.equal(await ask(mesh, 'GET', path, { headers: { range } }), [416, 'range-not-satisfiable'], range);
     }
     // What is no single range of bytes is as if it were not there (RFC 9110).
-    for (const range of [
-      'lines=1-2',
-      'bytes=x-y',
-      'bytes=5-2',
-      'bytes=0-1,3-4',
-      'bytes=',
-      '-',
-      'bytes=1-99999999999999999999',
-    ]) {
+    for (const range of ['lines=1-2', 'bytes=x-y', 'bytes=5-2', 'bytes=0-1,3-4', 'bytes=', '-']) {
       const answer = await mesh.request('GET', path, undefined, { range });
       assert.is(answer.status, 200, `${path} ${range}`);
       await answer.arrayBuffer();

@@ -120,7 +120,15 @@ test('a range of a blob is 206, one outside 416, and an unchanged one 304', asyn
   assert.is((await get({ 'if-none-match': `"${sha256}"` })).status, 304);
   assert.is((await get({ range: 'bytes=2-4', 'if-range': '"other"' })).status, 200);
   assert.is((await get({ range: 'bytes=2-4', 'if-range': `"${sha256}"` })).status, 206);
-  const head = await get({}, 'HEAD');
+  assert.is((await get({ 'if-none-match': `"x", W/"${sha256}"` })).status, 304);
+  const other = await get({ 'if-match': '"x"' });
+  assert.equal([other.status, other.json.type], [412, '/problems/precondition-failed']);
+  assert.is((await get({ 'if-match': `"${sha256}"` })).status, 200);
+  for (const refused of [outside, other]) {
+    assert.equal([refused.headers['cache-control'], refused.headers.etag], ['no-store', undefined]);
+  }
+  // A range is of what GET brings: HEAD tells of the whole (RFC 9110, 14.2).
+  const head = await get({ range: 'bytes=2-4' }, 'HEAD');
   assert.equal([head.status, head.headers['content-length'], head.bytes.length], [200, '10', 0]);
   assert.is((await door.ask(`/v1/blobs/${'f'.repeat(64)}`)).status, 404);
 });
