@@ -219,11 +219,17 @@ async function allKeys(mesh: MeshPort): Promise<FoundKey[]> {
   return found;
 }
 
-/** By the beginning of its hash, or by its name where only one key in force has it. */
+/**
+ * By the beginning of its hash, or by its name where only one key in force has it. Where none has it any more, the one
+ * that was revoked last: who revokes it again, because an answer was lost, hears that it is done.
+ */
 async function keyOf(mesh: MeshPort, wanted: string): Promise<FoundKey> {
   const all = await allKeys(mesh);
   const byId = /^[0-9a-f]{16,64}$/.test(wanted) ? all.filter(({ hash }) => hash.startsWith(wanted)) : [];
-  const found = byId.length > 0 ? byId : all.filter(({ row }) => row.name === wanted && row.revokedAt === null);
+  const byName = all.filter(({ row }) => row.name === wanted);
+  const inForce = byName.filter(({ row }) => row.revokedAt === null);
+  const revoked = byName.toSorted((a, b) => (b.row.revokedAt ?? 0) - (a.row.revokedAt ?? 0)).slice(0, 1);
+  const found = [byId, inForce, revoked].find((some) => some.length > 0) ?? [];
   const [only, ...others] = found;
   if (only === undefined) throw new SkeinError('not-found', `there is no key ${wanted}`, { fix: 'skein key list' });
   if (others.length > 0) {

@@ -61,6 +61,8 @@ test('a revoked key is out, and the last admin key stays', async ({ door }) => {
   assert.is((await door.ask('/v1/keys')).json.items.length, 2);
   const revoked = await door.ask('/v1/keys/ci', { method: 'DELETE' });
   assert.equal([revoked.status, typeof revoked.json.revokedAt], [200, 'string']);
+  const again = await door.ask('/v1/keys/ci', { method: 'DELETE' });
+  assert.equal([again.status, again.json], [200, revoked.json], 'also where the first answer was lost');
   const last = await door.ask('/v1/keys/admin', { method: 'DELETE' });
   assert.equal([last.status, last.json.type], [409, '/problems/state-conflict']);
   assert.is((await door.ask('/v1/keys/nobody', { method: 'DELETE' })).status, 404);
