@@ -1,4 +1,5 @@
 // Reads JSON bodies: bounded in length, depth and time. A client that sends a byte a second holds a socket, not the door.
+import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
 import { SkeinError } from '../protocol/errors.ts';
 import type { Clock } from '../protocol/time.ts';
@@ -25,8 +26,9 @@ export class Bodies {
   }
 
   read(raw: IncomingMessage, bytesMax: number, done: Done): void {
-    if (Number(raw.headers['content-length'] ?? 0) > bytesMax) {
-      done(tooLarge(bytesMax));
+    const refusal = refusalOf(raw, bytesMax);
+    if (refusal !== undefined) {
+      done(refusal);
       this.#discard(raw);
       return;
     }
@@ -89,6 +91,17 @@ function settleWith(settle: Done, chunks: readonly Buffer[], length: number): vo
   }
 }
 
+/** What the head alone tells. */
+function refusalOf({ headers }: IncomingMessage, bytesMax: number): SkeinError | undefined {
+  const coding = headers['content-encoding'] ?? 'identity';
+  if (coding.toLowerCase() !== 'identity') {
+    return new SkeinError('unsupported-media-type', `the body must be sent as it is, not as ${coding.slice(0, 40)}`, {
+      fix: 'leave Content-Encoding out',
+    });
+  }
+  return Number(headers['content-length'] ?? 0) > bytesMax ? tooLarge(bytesMax) : undefined;
+}
+
 const cutShort = (): SkeinError => new SkeinError('invalid-request', 'the connection closed before the body was whole');
 const tooLarge = (bytesMax: number): SkeinError =>
   new SkeinError('too-large', `the body is larger than ${bytesMax} bytes`, {
@@ -99,6 +112,8 @@ const tooLarge = (bytesMax: number): SkeinError =>
 /** Nothing at all counts as an empty object: a POST that needs no field needs no body. */
 export function parseJson(bytes: Buffer): unknown {
   if (bytes.length === 0) return {};
+  // Decoding would put other characters in the place of what is none.
+  if (!isUtf8(bytes)) throw new SkeinError('invalid-request', 'the body is not UTF-8');
   checkDepth(bytes);
   try {
     return JSON.parse(bytes.toString('utf8'));

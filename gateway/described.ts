@@ -5,6 +5,7 @@ import type { Scope } from '../protocol/state/rows.ts';
 export const JobParam = { id: Type.String({ maxLength: 64, description: "a job's id or a unique prefix of it" }) };
 export const TaskParam = { ...JobParam, n: Type.Integer({ minimum: 1, description: 'the number of a task, from 1' }) };
 export const HashParam = { sha256: Type.String({ pattern: '^[0-9a-f]{64}$' }) };
+export const Bytes = (description: string) => Type.String({ pattern: '^\\d{1,15}$', description });
 
 const problem = (description: string) => ({
   description,
@@ -44,6 +45,9 @@ export const raw = (description: string, type = 'application/octet-stream') => (
   content: { [type]: { schema: { type: 'string', format: 'binary' } } },
 });
 
+/** To If-None-Match. */
+export const unchanged = Type.Null({ description: 'It is what the client has' });
+
 export const stream = (description: string) => ({
   description,
   content: { 'text/event-stream': { schema: { type: 'string' } } },
@@ -52,6 +56,15 @@ export const stream = (description: string) => ({
 export const IdempotencyHeader = {
   type: 'object',
   properties: {
-    'idempotency-key': { type: 'string', maxLength: 128, description: 'The same key with the same body acts once' },
+    'idempotency-key': {
+      type: 'string',
+      pattern: '^[\\x21-\\x7e]{1,128}$',
+      description: 'The same key with the same body acts once',
+    },
   },
+};
+
+export const ResumeHeader = {
+  type: 'object',
+  properties: { 'last-event-id': { type: 'string', description: 'the id of the last event seen: the stream goes on' } },
 };

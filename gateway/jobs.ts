@@ -147,4 +147,6 @@ function unreadable(error: unknown): ItemEntry[] {
 }
 
 const noSuchJob = (ref: string): SkeinError =>
-  new SkeinError('not-found', `there is no job ${ref.slice(0, 80)}`, { fix: 'skein list shows those there are' });
+  new SkeinError('not-found', ref === '' ? 'no job is named' : `there is no job ${ref.slice(0, 80)}`, {
+    fix: 'skein list shows those there are',
+  });

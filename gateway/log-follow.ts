@@ -43,6 +43,21 @@ export function parseLogId(id: unknown, stream: 'out' | 'err'): LogPlace {
   return { attempt: Number(match[1]), offset: Number(match[3]), announce: false, only: false };
 }
 
+/** Fails where a log that is whole, or will not grow any more, ends before `offset`: nothing there can be resumed. */
+export function checkOffset(attempt: AttemptRow, stream: 'out' | 'err', offset: number): void {
+  const span = stream === 'out' ? attempt.stdout : attempt.stderr;
+  if (attempt.exit === null || offset <= (span?.sizeBytes ?? 0)) return;
+  const totalBytes = span?.sizeBytes ?? 0;
+  throw new SkeinError(
+    'range-not-satisfiable',
+    `attempt ${attempt.n} wrote ${totalBytes} bytes, none from ${offset} on`,
+    {
+      fix: 'follow it from the start: without Last-Event-ID',
+      extra: { totalBytes },
+    },
+  );
+}
+
 /** Feeds the stream; returns when it has ended or the client is gone. Does not throw. */
 export async function followLog(context: Context, sse: SseStream, source: LogSource, from: LogPlace): Promise<void> {
   using watch = context.hub.watch(source.jobId);
@@ -80,6 +95,7 @@ class LogFollower {
       offset = await this.#stream(attempt, offset);
       const closed = await this.#closed(n);
       if (this.#sse.signal.aborted) return;
+      if (closed?.n === from.attempt) checkOffset(closed, this.#source.stream, from.offset);
       if (from.only || closed === undefined) return this.#end(closed ?? attempt, offset);
       const next = await this.#attempt(n + 1);
       if (next === undefined) return this.#end(closed, offset);

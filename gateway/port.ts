@@ -81,7 +81,6 @@ export interface MeshPort {
     readonly peerIds: readonly PeerId[];
     readonly notes: readonly string[];
   }>;
-  drain(peer: PeerId, draining: boolean): Promise<void>;
   now(): number;
 }
 

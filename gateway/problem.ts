@@ -3,6 +3,9 @@ import type { FastifyError } from 'fastify';
 import { problemOf } from '../protocol/api/problem.ts';
 import { type ErrorCode, failures, SkeinError } from '../protocol/errors.ts';
 import type { Log, Reply, Request } from './context.ts';
+import { ClientGone } from './gone.ts';
+
+const ofContent = ['etag', 'content-length', 'content-range', 'content-disposition', 'skein-attempt'];
 
 /** Where the failure names no wait of its own. */
 const RETRY_AFTER_MS = 1000;
@@ -20,7 +23,7 @@ const ofFastify: Readonly<Record<string, readonly [ErrorCode, string]>> = {
 export function problemHandler(log: Log): (error: unknown, request: Request, reply: Reply) => void {
   return (error, request, reply) => {
     const failure = toSkeinError(error);
-    if (failure.code === 'internal-error') {
+    if (failure.code === 'internal-error' && !(error instanceof ClientGone)) {
       log.error({ err: error, requestId: request.id, method: request.method, url: request.url }, 'a request failed');
     }
     sendProblem(reply, failure, request.id);
@@ -30,6 +33,9 @@ export function problemHandler(log: Log): (error: unknown, request: Request, rep
 /** Sends the problem of an error, with what its status asks for in headers. */
 export function sendProblem(reply: Reply, error: SkeinError, requestId: string): void {
   const { status, retriable } = failures[error.code];
+  // What was said of the content that did not come is not true of this one, least of all that it never changes.
+  for (const name of ofContent) reply.removeHeader(name);
+  reply.header('cache-control', 'no-store');
   const wait = error.retryAfterMs ?? (status === 503 && retriable ? RETRY_AFTER_MS : undefined);
   if (wait !== undefined) reply.header('retry-after', Math.max(1, Math.ceil(wait / 1000)));
   // Fastify would close at once, before the client has sent the rest and looks for an answer.

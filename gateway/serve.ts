@@ -21,8 +21,13 @@ export async function serve(request: Request, reply: Reply, content: Content): P
     .header('accept-ranges', 'bytes')
     .header('cache-control', content.immutable ? 'private, max-age=31536000, immutable' : 'private, no-cache')
     .header('content-type', content.type);
-  if (matches(request.headers['if-none-match'], etag)) return reply.status(304).send();
-  const ranged = request.headers['if-range'] === undefined || request.headers['if-range'] === etag;
+  const { 'if-match': wanted, 'if-none-match': known, 'if-range': same } = request.headers;
+  if (wanted !== undefined && !tags(wanted).includes(etag) && wanted !== '*') {
+    throw new SkeinError('precondition-failed', 'what is here is not what If-Match names');
+  }
+  // Compared as RFC 9110 has it: here alone a weak tag will do.
+  if (known === '*' || tags(known).some((tag) => tag.replace(/^W\//, '') === etag)) return reply.status(304).send();
+  const ranged = request.method === 'GET' && (same === undefined || same === etag);
   const range = ranged ? parseRange(request.headers.range, content.totalBytes) : undefined;
   const part = range ?? { offset: 0, sizeBytes: content.totalBytes };
   if (range !== undefined) reply.status(206).header('content-range', contentRange(range, content.totalBytes));
@@ -41,6 +46,4 @@ async function opened(content: Content, part: ByteRange): Promise<Readable> {
   }
 }
 
-function matches(header: string | undefined, etag: string): boolean {
-  return (header ?? '').split(',').some((part) => part.trim() === etag || part.trim() === '*');
-}
+const tags = (header: string | undefined): string[] => (header ?? '').split(',').map((tag) => tag.trim());

@@ -33,6 +33,7 @@ export async function ensureAdminKey(
       name: `admin of ${nodeName}`,
       scope: 'admin',
       project: 'default',
+      idempotency: null,
     } as const;
     await log.propose({ ...key, at: clock.now(), replaces: null }, { timeoutMs: PROPOSE_TIMEOUT_MS });
   }

@@ -3,7 +3,7 @@ import type { Readable } from 'node:stream';
 import type { BlobPort, LogChunk, MeshPort, MeshStatus, Waiting } from '../gateway/port.ts';
 import type { PeerView } from '../protocol/api/mesh.ts';
 import { SkeinError } from '../protocol/errors.ts';
-import { type JobId, makeJobId, type PeerId, type Sha256 } from '../protocol/ids.ts';
+import { type JobId, makeJobId, type Sha256 } from '../protocol/ids.ts';
 import type { Random } from '../protocol/random.ts';
 import type { Command } from '../protocol/state/command.ts';
 import type { LoggedEvent } from '../protocol/state/event.ts';
@@ -233,14 +233,6 @@ export class Mesh implements MeshPort {
 
   ticketAddresses(): ReturnType<MeshPort['ticketAddresses']> {
     return this.#parts.ticketAddresses();
-  }
-
-  async drain(peer: PeerId, draining: boolean): Promise<void> {
-    const { outcome } = await this.propose({ kind: 'member.draining', peerId: peer, draining, at: this.now() });
-    if (outcome.kind === 'refused') {
-      const code = outcome.code === 'not-found' ? 'not-found' : 'state-conflict';
-      throw new SkeinError(code, outcome.sentence);
-    }
   }
 
   now(): number {

@@ -10,6 +10,8 @@ const node = (...argv: string[]): string[] => [process.execPath, '--disable-warn
 
 const steps: readonly { readonly name: string; readonly argv: readonly string[] }[] = [
   { name: 'types', argv: [bin('tsc'), '-p', '.'] },
+  // Without Node and the DOM: what the pure rooms name is of the language, or in pure-globals.d.ts.
+  { name: 'pure', argv: [bin('tsc'), '-p', 'scripts/tsconfig.pure.json'] },
   { name: 'lint', argv: [bin('biome'), 'check', '.'] },
   { name: 'imports', argv: node('scripts/imports.ts') },
   { name: 'unused', argv: node(bin('knip'), '--config', 'scripts/knip.json') },

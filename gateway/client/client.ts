@@ -224,21 +224,20 @@ export class SkeinClient {
   }
 
   /** @param peer its id or its name. */
-  drain(peer: string, draining: boolean, signal?: AbortSignal): Promise<Drained> {
-    const body = JSON.stringify({ draining });
-    return this.#json({ method: 'POST', path: `/v1/peers/${encodeURIComponent(peer)}/drain`, body, signal });
+  drain(peer: string, draining: boolean, idempotencyKey: string, signal?: AbortSignal): Promise<Drained> {
+    return this.#act(`/v1/peers/${encodeURIComponent(peer)}/drain`, { draining }, idempotencyKey, signal);
   }
 
-  createTicket(request: TicketRequest, signal?: AbortSignal): Promise<TicketView> {
-    return this.#json({ method: 'POST', path: '/v1/tickets', body: JSON.stringify(request), signal });
+  createTicket(request: TicketRequest, idempotencyKey: string, signal?: AbortSignal): Promise<TicketView> {
+    return this.#act('/v1/tickets', request, idempotencyKey, signal);
   }
 
   keys(signal?: AbortSignal): Promise<KeyList> {
     return this.#get('/v1/keys', {}, signal);
   }
 
-  createKey(request: KeyRequest, signal?: AbortSignal): Promise<KeyView> {
-    return this.#json({ method: 'POST', path: '/v1/keys', body: JSON.stringify(request), signal });
+  createKey(request: KeyRequest, idempotencyKey: string, signal?: AbortSignal): Promise<KeyView> {
+    return this.#act('/v1/keys', request, idempotencyKey, signal);
   }
 
   /** @param key its id or its name. */
@@ -247,9 +246,8 @@ export class SkeinClient {
   }
 
   /** Replaces a key by another, of which the hash is given. */
-  rotateKey(key: string, keyHash: string, signal?: AbortSignal): Promise<KeyView> {
-    const body = JSON.stringify({ keyHash });
-    return this.#json({ method: 'POST', path: `/v1/keys/${encodeURIComponent(key)}/rotate`, body, signal });
+  rotateKey(key: string, keyHash: string, idempotencyKey: string, signal?: AbortSignal): Promise<KeyView> {
+    return this.#act(`/v1/keys/${encodeURIComponent(key)}/rotate`, { keyHash }, idempotencyKey, signal);
   }
 
   whoami(signal?: AbortSignal): Promise<WhoAmI> {

@@ -12,16 +12,18 @@ import {
   WhoAmI,
 } from '../../protocol/api/mesh.ts';
 import { SkeinError } from '../../protocol/errors.ts';
+import type { Command } from '../../protocol/state/command.ts';
 import { type KeyRow, keys } from '../../protocol/state/rows.ts';
 import { callerIn, requires } from '../auth.ts';
 import type { App, Context, Reply } from '../context.ts';
 import { about, IdempotencyHeader, query, refusals } from '../described.ts';
-import { answerOf } from '../idempotency.ts';
+import { answerOf, idempotencyOf } from '../idempotency.ts';
 import type { MeshPort } from '../port.ts';
 import { Consistency, fresh } from '../reads.ts';
 
 const TICKET_TTL_MS = 15 * 60_000;
 const ID_LENGTH = 16;
+type TicketTerm = 'roles' | 'uses' | 'expiresAt';
 const KeyParam = Type.Object({
   key: Type.String({ minLength: 1, maxLength: 100, description: "a key's id or its name" }),
 });
@@ -48,19 +50,20 @@ export function accessRoutes(app: App, context: Context): void {
     async (request, reply) => {
       const { secretHash, roles, uses = 1, ttlMs = TICKET_TTL_MS } = request.body;
       const at = mesh.now();
-      const { key } = callerIn(request);
+      const { name: by, project } = callerIn(request).key;
+      const idempotency = idempotencyOf(request, 'ticket', { secretHash, roles, uses, ttlMs });
       const { outcome } = await mesh.propose({
         kind: 'ticket.created',
         secretHash,
         roles,
         uses,
         expiresAt: at + ttlMs,
-        by: key.name,
+        by,
+        project,
+        idempotency,
         at,
       });
-      answerOf(outcome, reply);
-      // As it was made: a repetition must not promise more than the first one got.
-      const row = mesh.view.get(keys.ticket(secretHash));
+      const made = answerOf(outcome, reply) as Pick<Extract<Command, { kind: 'ticket.created' }>, TicketTerm>;
       const { addresses, peerIds, notes } = await mesh.ticketAddresses();
       const { meshId, meshName, epochId } = mesh.status();
       reply.status(201);
@@ -72,9 +75,9 @@ export function accessRoutes(app: App, context: Context): void {
         epochId,
         addresses: [...addresses],
         peerIds: [...peerIds],
-        roles: [...(row?.roles ?? roles)],
-        uses: row?.usesLeft ?? uses,
-        expiresAt: rfc3339(row?.expiresAt ?? at + ttlMs),
+        roles: [...made.roles],
+        uses: made.uses,
+        expiresAt: rfc3339(made.expiresAt),
         notes: [...notes],
       };
     },
@@ -115,7 +118,8 @@ export function accessRoutes(app: App, context: Context): void {
     async (request, reply) => {
       const { name, scope, keyHash } = request.body;
       const { project } = callerIn(request).key;
-      return createKey(mesh, reply, keyHash, { name, scope, project }, null);
+      const idempotency = idempotencyOf(request, 'key', request.body);
+      return createKey(mesh, reply, { name, scope, project, keyHash, idempotency, replaces: null });
     },
   );
   app.delete(
@@ -131,7 +135,6 @@ export function accessRoutes(app: App, context: Context): void {
     async (request, reply) => {
       await mesh.readBarrier();
       const { hash, row } = await keyOf(mesh, request.params.key);
-      await keepAnAdmin(mesh, hash, row);
       answerOf((await mesh.propose({ kind: 'key.revoked', keyHash: hash, at: mesh.now() })).outcome, reply);
       return keyView(hash, mesh.view.get(keys.key(hash)) ?? row);
     },
@@ -160,7 +163,11 @@ export function accessRoutes(app: App, context: Context): void {
       if (hash !== caller.keyHash && caller.key.scope !== 'admin') {
         throw new SkeinError('forbidden', `only an admin may replace the key ${row.name}`);
       }
-      return createKey(mesh, reply, request.body.keyHash, row, hash);
+      const { keyHash } = request.body;
+      // By what was asked for: a name means another key once it is done.
+      const idempotency = idempotencyOf(request, `rotate ${request.params.key}`, request.body);
+      const { name, scope, project } = row;
+      return createKey(mesh, reply, { name, scope, project, keyHash, idempotency, replaces: hash });
     },
   );
   app.get(
@@ -190,19 +197,15 @@ export function accessRoutes(app: App, context: Context): void {
   );
 }
 
-async function createKey(
-  mesh: MeshPort,
-  reply: Reply,
-  keyHash: string,
-  { name, scope, project }: Pick<KeyRow, 'name' | 'scope' | 'project'>,
-  replaces: string | null,
-): Promise<KeyView> {
+type NewKey = Omit<Extract<Command, { kind: 'key.created' }>, 'kind' | 'at'>;
+
+async function createKey(mesh: MeshPort, reply: Reply, key: NewKey): Promise<KeyView> {
   const at = mesh.now();
-  const { outcome } = await mesh.propose({ kind: 'key.created', keyHash, name, scope, project, replaces, at });
+  const { outcome } = await mesh.propose({ kind: 'key.created', ...key, at });
   answerOf(outcome, reply);
-  const row = mesh.view.get(keys.key(keyHash)) ?? { name, scope, project, createdAt: at, revokedAt: null };
+  const row = mesh.view.get(keys.key(key.keyHash)) ?? { ...key, createdAt: at, revokedAt: null };
   reply.status(201);
-  return keyView(keyHash, row);
+  return keyView(key.keyHash, row);
 }
 
 interface FoundKey {
@@ -216,11 +219,17 @@ async function allKeys(mesh: MeshPort): Promise<FoundKey[]> {
   return found;
 }
 
-/** By the beginning of its hash, or by its name where only one key in force has it. */
+/**
+ * By the beginning of its hash, or by its name where only one key in force has it. Where none has it any more, the one
+ * that was revoked last: who revokes it again, because an answer was lost, hears that it is done.
+ */
 async function keyOf(mesh: MeshPort, wanted: string): Promise<FoundKey> {
   const all = await allKeys(mesh);
   const byId = /^[0-9a-f]{16,64}$/.test(wanted) ? all.filter(({ hash }) => hash.startsWith(wanted)) : [];
-  const found = byId.length > 0 ? byId : all.filter(({ row }) => row.name === wanted && row.revokedAt === null);
+  const byName = all.filter(({ row }) => row.name === wanted);
+  const inForce = byName.filter(({ row }) => row.revokedAt === null);
+  const revoked = byName.toSorted((a, b) => (b.row.revokedAt ?? 0) - (a.row.revokedAt ?? 0)).slice(0, 1);
+  const found = [byId, inForce, revoked].find((some) => some.length > 0) ?? [];
   const [only, ...others] = found;
   if (only === undefined) throw new SkeinError('not-found', `there is no key ${wanted}`, { fix: 'skein key list' });
   if (others.length > 0) {
@@ -230,18 +239,6 @@ async function keyOf(mesh: MeshPort, wanted: string): Promise<FoundKey> {
     });
   }
   return only;
-}
-
-/** A mesh whose last admin key is gone takes no orders any more. */
-async function keepAnAdmin(mesh: MeshPort, hash: string, row: KeyRow): Promise<void> {
-  if (row.scope !== 'admin' || row.revokedAt !== null) return;
-  const others = (await allKeys(mesh)).filter(
-    (one) => one.hash !== hash && one.row.scope === 'admin' && one.row.revokedAt === null,
-  );
-  if (others.length > 0) return;
-  throw new SkeinError('state-conflict', `${row.name} is the last admin key of this mesh`, {
-    fix: 'make another one first: skein key create NAME --scope admin',
-  });
 }
 
 function keyFields(hash: string, row: KeyRow): KeyListItem {

@@ -69,12 +69,13 @@ export function actRoutes(app: App, { mesh, jobs }: Context): void {
     },
     async (request, reply) => {
       const { project } = callerIn(request).key;
+      const { tasks = 'failed' } = request.body;
       const jobId = await idOf(request.params.id, project);
       const { outcome } = await mesh.propose({
         kind: 'job.retried',
         jobId,
-        tasks: request.body.tasks ?? 'failed',
-        idempotency: idempotencyOf(request, `retry ${jobId}`, request.body),
+        tasks,
+        idempotency: idempotencyOf(request, `retry ${jobId}`, { tasks }),
         project,
         at: mesh.now(),
       });

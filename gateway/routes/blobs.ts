@@ -6,11 +6,12 @@ import { SkeinError } from '../../protocol/errors.ts';
 import type { Sha256 } from '../../protocol/ids.ts';
 import { requires } from '../auth.ts';
 import type { App, Context, Reply, Request } from '../context.ts';
-import { about, HashParam, raw, refusals } from '../described.ts';
+import { about, Bytes, HashParam, raw, refusals, unchanged } from '../described.ts';
 import { gone } from '../gone.ts';
 import { serve } from '../serve.ts';
 
 const CHECKS_AT_ONCE = 16;
+const offsetHeader = { 'upload-offset': Type.Integer({ description: 'how many bytes are there' }) };
 
 export function blobRoutes(app: App, context: Context): void {
   const { mesh } = context;
@@ -33,7 +34,7 @@ export function blobRoutes(app: App, context: Context): void {
     schema: {
       ...about({ tag: 'blobs', summary: 'The bytes of a blob; Range is taken', scope: 'read' }),
       params: Type.Object(HashParam),
-      response: { 200: raw('The bytes'), 206: raw('A range of them'), ...refusals },
+      response: { 200: raw('The bytes'), 206: raw('A range of them'), 304: unchanged, ...refusals },
     },
     onRequest: requires(mesh, 'read'),
     handler: (request, reply) => read(context, request, reply, (request.params as { sha256: Sha256 }).sha256),
@@ -102,9 +103,9 @@ export function uploadRoutes(app: App, { mesh }: Context): void {
     method: 'HEAD',
     url: '/v1/blobs/:sha256/upload',
     schema: {
-      ...about({ tag: 'blobs', summary: 'Where an upload goes on: the header Upload-Offset', scope: 'submit' }),
+      ...about({ tag: 'blobs', summary: 'Where an upload goes on', scope: 'submit' }),
       params,
-      response: { 200: Type.Null(), ...refusals },
+      response: { 200: Type.Null({ description: 'Upload-Offset says where', headers: offsetHeader }), ...refusals },
     },
     onRequest,
     handler: async (request, reply) => {
@@ -121,22 +122,25 @@ export function uploadRoutes(app: App, { mesh }: Context): void {
         ...about({
           tag: 'blobs',
           summary: 'Append to an upload',
-          description: 'Upload-Offset says where the body begins, Upload-Length how long the blob is as a whole.',
           scope: 'submit',
         }),
         params,
+        headers: Type.Object({
+          'upload-offset': Bytes('where the body begins in the blob'),
+          'upload-length': Bytes('how long the blob is as a whole'),
+        }),
         body,
         response: {
-          201: Type.Null({ description: 'Whole, and of the right hash' }),
-          204: Type.Null({ description: 'Kept; more is expected' }),
+          201: Type.Null({ description: 'Whole, and of the right hash', headers: offsetHeader }),
+          204: Type.Null({ description: 'Kept; more is expected', headers: offsetHeader }),
           ...refusals,
         },
       },
       onRequest,
     },
     async (request, reply) => {
-      const offset = numberIn(request, 'upload-offset');
-      const total = numberIn(request, 'upload-length');
+      const offset = Number(request.headers['upload-offset']);
+      const total = Number(request.headers['upload-length']);
       const sha256 = request.params.sha256 as Sha256;
       const state = await mesh.blobs.uploadAppend(sha256, offset, total, sourceOf(request.body), gone(reply));
       return reply
@@ -159,10 +163,4 @@ async function* sourceOf(body: unknown): AsyncGenerator<Uint8Array> {
   } finally {
     stream.resume();
   }
-}
-
-function numberIn(request: Request, name: 'upload-offset' | 'upload-length'): number {
-  const text = request.headers[name];
-  if (typeof text === 'string' && /^\d{1,15}$/.test(text)) return Number(text);
-  throw new SkeinError('invalid-request', `the header ${name} must be a number of bytes`, { extra: { field: name } });
 }

@@ -4,7 +4,7 @@ import { historyOf } from '../../protocol/api/history.ts';
 import { EventList } from '../../protocol/api/job.ts';
 import { callerIn, requires } from '../auth.ts';
 import type { App, Context, Request } from '../context.ts';
-import { about, JobParam, query, refusals, stream } from '../described.ts';
+import { about, JobParam, query, ResumeHeader, refusals, stream } from '../described.ts';
 import { type EventPlace, feedEvents, parseEventId } from '../event-feed.ts';
 import { Consistency, fresh } from '../reads.ts';
 import { SseStream, sendSse } from '../sse.ts';
@@ -20,6 +20,7 @@ export function eventRoutes(app: App, context: Context): void {
     {
       schema: {
         ...about({ tag: 'events', summary: 'What happens in the mesh', description: RESUMES, scope: 'read' }),
+        headers: ResumeHeader,
         response: { 200: stream('Server-sent events'), ...refusals },
       },
       exposeHeadRoute: false,
@@ -44,6 +45,7 @@ export function eventRoutes(app: App, context: Context): void {
           description: `${RESUMES} It ends with \`job.done\`. With \`Accept: application/json\`: its history so far.`,
           scope: 'read',
         }),
+        headers: ResumeHeader,
         params: Type.Object(JobParam),
         querystring: query(Consistency),
         response: {

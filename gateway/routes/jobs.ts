@@ -16,9 +16,11 @@ import { gone } from '../gone.ts';
 import type { FoundJob } from '../jobs.ts';
 import { linkNext, Page } from '../page.ts';
 import { Consistency, fresh } from '../reads.ts';
+import { checkTask } from './tasks.ts';
 
 /** A filter that few jobs pass must not read all of them for one page. */
 const ROWS_A_PAGE_MAX = 5000;
+const RFC_3339 = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)$/i;
 const WAIT_MS = 30_000;
 const WAIT_MS_MAX = 60_000;
 
@@ -122,7 +124,9 @@ export function jobRoutes(app: App, context: Context): void {
     async (request, reply) => {
       await fresh(context, request, reply);
       const found = await jobs.find(request.params.id, callerIn(request).key.project);
-      return explain(context, found, request.query.task ?? null);
+      const { task } = request.query;
+      if (task !== undefined) checkTask(found, task);
+      return explain(context, found, task ?? null);
     },
   );
 }
@@ -175,7 +179,7 @@ function matcher({ state, label, since }: Filter): (found: FoundJob) => 'yes' | 
 }
 
 function parseInstant(text: string): number {
-  const at = Date.parse(text);
+  const at = RFC_3339.test(text) ? Date.parse(text) : Number.NaN;
   if (Number.isNaN(at)) {
     throw new SkeinError('invalid-request', "the query's field since must be a time in RFC 3339", {
       extra: { field: 'since' },

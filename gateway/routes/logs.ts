@@ -6,10 +6,10 @@ import { SkeinError } from '../../protocol/errors.ts';
 import type { AttemptRow, TaskRow } from '../../protocol/state/rows.ts';
 import { callerIn, requires } from '../auth.ts';
 import type { App, Context, Reply, Request } from '../context.ts';
-import { about, query, raw, refusals, TaskParam } from '../described.ts';
+import { about, query, ResumeHeader, raw, refusals, stream, TaskParam, unchanged } from '../described.ts';
 import { gone } from '../gone.ts';
 import type { FoundJob } from '../jobs.ts';
-import { followLog, type LogPlace, parseLogId } from '../log-follow.ts';
+import { checkOffset, followLog, type LogPlace, parseLogId } from '../log-follow.ts';
 import { contentRange } from '../range.ts';
 import { Consistency, fresh } from '../reads.ts';
 import { serve } from '../serve.ts';
@@ -20,6 +20,11 @@ type StreamName = 'out' | 'err';
 /** Of a log that still grows, one answer to a Range holds at most this. */
 const LIVE_RANGE_BYTES_MAX = 1024 * 1024;
 const LOG_TYPE = 'application/octet-stream';
+
+const followed = {
+  description: 'The bytes, or server-sent events',
+  content: { ...raw('').content, ...stream('').content },
+};
 
 interface Wanted {
   readonly stream?: StreamName;
@@ -43,6 +48,7 @@ export function logRoutes(app: App, context: Context): void {
           ].join(' '),
           scope: 'read',
         }),
+        headers: ResumeHeader,
         params: Type.Object(TaskParam),
         querystring: query({
           stream: Type.Optional(oneOf(['out', 'err'], { description: 'out unless told' })),
@@ -54,7 +60,7 @@ export function logRoutes(app: App, context: Context): void {
           ),
           ...Consistency,
         }),
-        response: { 200: raw('The bytes'), 206: raw('A range of them'), ...refusals },
+        response: { 200: followed, 206: raw('A range of them'), 304: unchanged, ...refusals },
       },
       exposeHeadRoute: false,
       onRequest: requires(mesh, 'read'),
@@ -81,12 +87,24 @@ function follow(context: Context, request: Request, reply: Reply, found: FoundJo
 }
 
 function placeOf(task: TaskRow | undefined, lastId: unknown, stream: StreamName, attempt: string): LogPlace {
-  if (lastId !== undefined && lastId !== '') return { ...parseLogId(lastId, stream), only: /^\d/.test(attempt) };
+  if (lastId !== undefined && lastId !== '') return resumed(task, parseLogId(lastId, stream), stream, attempt);
   if (attempt === 'all') return { attempt: 1, offset: 0, announce: true, only: false };
   if (attempt === 'latest') {
     return { attempt: task?.attempts.at(-1)?.n ?? 1, offset: 0, announce: true, only: false };
   }
   return { attempt: attemptOf(task, attempt).n, offset: 0, announce: true, only: true };
+}
+
+/** Where the client says it stopped, if it can have been there. */
+function resumed(task: TaskRow | undefined, place: LogPlace, stream: StreamName, wanted: string): LogPlace {
+  const only = /^\d/.test(wanted);
+  if (only && Number(wanted) !== place.attempt) {
+    throw new SkeinError('invalid-request', `Last-Event-ID is of attempt ${place.attempt}, not of ${wanted}`, {
+      fix: 'send the id that the stream gave, or none',
+    });
+  }
+  checkOffset(attemptOf(task, String(place.attempt)), stream, place.offset);
+  return { ...place, only };
 }
 
 function attemptOf(task: TaskRow | undefined, wanted: string): AttemptRow {
@@ -104,6 +122,12 @@ async function read(
   n: number,
   wanted: Wanted,
 ): Promise<Reply> {
+  if (wanted.attempt === 'all') {
+    throw new SkeinError('invalid-request', "the query's field attempt can be all only where the log is followed", {
+      fix: 'ask for one attempt, or follow it: Accept: text/event-stream',
+      extra: { field: 'attempt' },
+    });
+  }
   const name = wanted.stream ?? 'out';
   const task = context.jobs.task(job.jobId, n);
   const latest = wanted.attempt === undefined || wanted.attempt === 'latest';

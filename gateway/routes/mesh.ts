@@ -5,10 +5,11 @@ import { Drained, DrainRequest, MemberList, PeerList, RuntimeList } from '../../
 import { SkeinError } from '../../protocol/errors.ts';
 import type { PeerId } from '../../protocol/ids.ts';
 import { keys, type MemberRow } from '../../protocol/state/rows.ts';
-import { requires } from '../auth.ts';
+import { callerIn, requires } from '../auth.ts';
 import { emptyBody } from '../bodies.ts';
 import type { App, Context } from '../context.ts';
-import { about, query, refusals } from '../described.ts';
+import { about, IdempotencyHeader, query, refusals } from '../described.ts';
+import { answerOf, idempotencyOf } from '../idempotency.ts';
 import type { MeshPort } from '../port.ts';
 import { Consistency, fresh } from '../reads.ts';
 
@@ -61,6 +62,7 @@ export function meshRoutes(app: App, context: Context): void {
           description: '`draining: false` undoes it. Asking for what is so already changes nothing.',
           scope: 'admin',
         }),
+        headers: IdempotencyHeader,
         params: Type.Object({ peer: Type.String({ maxLength: 256, description: "a peer's id or its name" }) }),
         body: DrainRequest,
         response: { 202: Drained, ...refusals },
@@ -72,7 +74,10 @@ export function meshRoutes(app: App, context: Context): void {
       await mesh.readBarrier();
       const peerId = await memberOf(mesh, request.params.peer);
       const draining = request.body.draining ?? true;
-      await mesh.drain(peerId, draining);
+      const { project } = callerIn(request).key;
+      const idempotency = idempotencyOf(request, `drain ${peerId}`, { draining });
+      const command = { kind: 'member.draining', peerId, draining, project, idempotency, at: mesh.now() } as const;
+      answerOf((await mesh.propose(command)).outcome, reply);
       reply.status(202);
       return { schema: 'skein.drain/1' as const, peerId, draining };
     },

@@ -10,7 +10,7 @@ import type { OutputFile } from '../../protocol/state/result.ts';
 import type { TaskRow } from '../../protocol/state/rows.ts';
 import { callerIn, requires } from '../auth.ts';
 import type { App, Context, Reply, Request } from '../context.ts';
-import { about, JobParam, query, raw, refusals, TaskParam } from '../described.ts';
+import { about, JobParam, query, raw, refusals, TaskParam, unchanged } from '../described.ts';
 import type { FoundJob } from '../jobs.ts';
 import { Consistency, fresh } from '../reads.ts';
 import { serve } from '../serve.ts';
@@ -56,7 +56,7 @@ export function outputRoutes(app: App, context: Context): void {
       ...about({ tag: 'outputs', summary: 'One file that a task left behind; Range is taken', scope: 'read' }),
       params: Type.Object({ ...TaskParam, '*': Type.String({ maxLength: 4096, description: 'the path of the file' }) }),
       querystring: query(Consistency),
-      response: { 200: raw('The bytes'), 206: raw('A range of them'), ...refusals },
+      response: { 200: raw('The bytes'), 206: raw('A range of them'), 304: unchanged, ...refusals },
     },
     onRequest,
     handler: async (request, reply) => {
@@ -87,7 +87,12 @@ export function outputRoutes(app: App, context: Context): void {
         ),
         ...Consistency,
       }),
-      response: { 200: raw('The archive', 'application/x-tar'), 206: raw('A range of it'), ...refusals },
+      response: {
+        200: raw('The archive', 'application/x-tar'),
+        206: raw('A range of it', 'application/x-tar'),
+        304: unchanged,
+        ...refusals,
+      },
     },
     onRequest,
     handler: async (request, reply) => {
@@ -141,6 +146,7 @@ async function sendFile(
   if (file === undefined) throw new SkeinError('not-found', `${owner} left no file ${path.slice(0, 200)}`);
   if (file.kind === 'link') {
     throw new SkeinError('state-conflict', `${path} is a symbolic link to ${file.target}`, {
+      fix: 'ask for what it leads to, or for outputs.tar',
       extra: { target: file.target },
     });
   }
@@ -157,22 +163,39 @@ async function sendFile(
 
 async function tarFiles(
   context: Context,
-  { job }: FoundJob,
-  wanted: { readonly tasks?: string; readonly prefix?: string },
+  found: FoundJob,
+  { tasks, prefix }: { readonly tasks?: string; readonly prefix?: string },
 ): Promise<TarFile[]> {
-  const [from = '1', to = from] = wanted.tasks?.split('-') ?? ['1', String(job.taskCount)];
+  const { job } = found;
+  const [from, to] = rangeOf(found, tasks);
   const width = String(job.taskCount).length;
   const files: TarFile[] = [];
   for await (const [, task] of context.mesh.scan<TaskRow>(`task/${job.jobId}/`)) {
-    if (task.n < Number(from)) continue;
-    if (task.n > Number(to)) break;
+    if (task.n < from) continue;
+    if (task.n > to) break;
     const folder = job.taskCount === 1 ? '' : `${String(task.n).padStart(width, '0')}/`;
     for (const file of await publishedFiles(context, task)) {
-      if (file.path.startsWith(wanted.prefix ?? '')) files.push(tarFile(folder, file));
+      if (file.path.startsWith(prefix ?? '')) files.push(tarFile(folder, file));
     }
     checkEntries(files.length);
   }
-  return files;
+  if (files.length > 0 || prefix === undefined) return files;
+  throw new SkeinError('not-found', `no output of ${job.jobId} has a path that begins with ${prefix.slice(0, 200)}`, {
+    fix: `GET /v1/jobs/${job.jobId}/tasks/N/outputs lists them (skein outputs ls)`,
+  });
+}
+
+/** `N` or `A-B`, inclusive; all where nothing is said. */
+function rangeOf(found: FoundJob, tasks: string | undefined): readonly [number, number] {
+  if (tasks === undefined) return [1, found.job.taskCount];
+  const [from = 1, to = from] = tasks.split('-').map(Number);
+  if (to < from) {
+    throw new SkeinError('invalid-request', `the query's field tasks must not end below its start: ${tasks}`, {
+      extra: { field: 'tasks' },
+    });
+  }
+  checkTask(found, to);
+  return [from, to];
 }
 
 function tarFile(folder: string, file: OutputFile): TarFile {

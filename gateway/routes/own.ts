@@ -11,6 +11,7 @@ const ProblemKind = Type.Object({
   title: Type.String(),
   status: Type.Integer(),
   retriable: Type.Boolean({ description: 'whether the same request, unchanged, may succeed later' }),
+  fix: Type.String({ description: 'what to do next, where a problem does not say better' }),
 });
 
 const kindOf = (code: ErrorCode) => ({ type: `/problems/${code}`, ...failures[code] });

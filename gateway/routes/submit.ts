@@ -1,5 +1,7 @@
 // POST /v1/jobs: the hot path. Nothing here waits for more than the blobs that the job names and the commit.
+
 import { Type } from 'typebox';
+import { withDefaults } from '../../protocol/api/defaults.ts';
 import { rfc3339 } from '../../protocol/api/instant.ts';
 import { JobPlan, Submitted } from '../../protocol/api/job.ts';
 import { JobSpec, taskCount } from '../../protocol/api/jobspec.ts';
@@ -62,7 +64,7 @@ async function plan({ mesh }: Context, spec: JobSpec): Promise<JobPlan> {
 async function submit({ mesh }: Context, request: Request, reply: Reply, spec: JobSpec): Promise<Submitted> {
   const { key } = callerIn(request);
   // Over the body as it came: putting lists into blobs afterwards changes nothing of what was asked.
-  const idempotency = idempotencyOf(request, 'submit', spec);
+  const idempotency = idempotencyOf(request, 'submit', withDefaults(spec));
   const missing = await missingBlobs(mesh.blobs, spec);
   if (missing.length > 0) throw blobsMissing(missing);
   const fits = Number(request.headers['content-length']) <= SPEC_BYTES_MAX;

@@ -116,6 +116,8 @@ export class FileBlobStore implements BlobStore {
   ): Promise<BlobStat> {
     const here = expect.sha256 === undefined ? undefined : await this.stat(expect.sha256);
     if (here !== undefined) return here;
+    // Said at once: a client that was refused need not send it all first.
+    if (expect.maxBytes !== undefined) await this.#reserve.expect(expect.maxBytes);
     return this.#throughTemporary(async (path) => {
       const handle = await onDisk('making a temporary file', open(path, 'wx', 0o600));
       try {

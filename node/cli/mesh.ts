@@ -75,6 +75,3 @@ export async function openMesh(call: Call, read?: Config): Promise<Mesh> {
 
 /** A verb's own flags may be named like settings of a job and mean something else. */
 const connectionFlags = ({ flags: { gateway, mesh, keyFile } }: Call): Flags => ({ gateway, mesh, keyFile });
-
-/** The Idempotency-Key of an act. */
-export const newKey = ({ world }: Call): string => Buffer.from(world.random.bytes(24)).toString('base64url');

@@ -1,6 +1,7 @@
 // Changes config.yaml in place: comments and order stay as the user wrote them.
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import type { Document } from 'yaml';
 import { SkeinError } from '../../protocol/errors.ts';
 import { loadConfig, type StoredMesh } from './config.ts';
 import { parseGateway } from './connection.ts';
@@ -35,13 +36,13 @@ export async function storeMesh(mesh: StoredMesh, from: Surroundings): Promise<s
   });
 }
 
-async function change(from: Surroundings, edit: (document: import('yaml').Document) => void): Promise<string> {
+async function change(from: Surroundings, edit: (document: Document) => void): Promise<string> {
   // What does not parse now is told with its line instead of being written over.
   await loadConfig({}, { ...from, env: { XDG_CONFIG_HOME: from.env.XDG_CONFIG_HOME } });
   const file = configFile(from);
   const { parseDocument } = await import('yaml');
   const document = parseDocument(await readFile(file, 'utf8').catch(() => ''));
-  edit(document as import('yaml').Document);
+  edit(document as Document);
   await mkdir(dirname(file), { recursive: true, mode: 0o700 });
   const half = `${file}.${process.pid}`;
   await writeFile(half, document.toString(), { mode: 0o600 });

@@ -2,6 +2,7 @@
 import { chmodSync, lstatSync, mkdirSync, symlinkSync, utimesSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { setImmediate } from 'node:timers/promises';
+import { INPUT_MODE } from '../../protocol/api/defaults.ts';
 import type { InputFile } from '../../protocol/api/jobspec.ts';
 import { SkeinError } from '../../protocol/errors.ts';
 import type { Sha256 } from '../../protocol/ids.ts';
@@ -16,7 +17,6 @@ import { Window } from './window.ts';
 
 const PLACED_AT_ONCE = 8;
 const INPUTS_MAX = 250_000;
-const FILE_MODE = 0o644;
 /** Calls that only look or name are made at once, without a thread for each; after so many all else has its turn. */
 const BREATH_EVERY = 64;
 
@@ -109,7 +109,7 @@ class Stage {
       return;
     }
     this.#makeFolder(dirname(input.path));
-    const content = `${input.sha256 ?? ''} ${input.mode ?? FILE_MODE} ${input.link ?? ''}`;
+    const content = `${input.sha256 ?? ''} ${input.mode ?? INPUT_MODE} ${input.link ?? ''}`;
     const there = this.#taken.get(input.path);
     if (there === content) return;
     if (there !== undefined) throw twice(input.path);
@@ -140,7 +140,7 @@ class Stage {
       return;
     }
     const sha256 = input.sha256 as Sha256;
-    await this.#store.place(sha256, path, { mode: input.mode ?? FILE_MODE });
+    await this.#store.place(sha256, path, { mode: input.mode ?? INPUT_MODE });
     utimesSync(path, this.#changedAt, this.#changedAt);
     const stats = lstatSync(path, { bigint: true });
     this.snapshot.set(input.path, {

@@ -1,6 +1,7 @@
 // The leader's answer to a heartbeat: the lease, what the log grants that incarnation, and the head of the window.
 // Only the member's current, living incarnation is answered, and only after a quorum round that began after the heartbeat
 // was heard: so neither a deposed nor a stopped leader can prolong a lease.
+import { jobDefaults } from '../../protocol/api/defaults.ts';
 import { SkeinError } from '../../protocol/errors.ts';
 import type { PeerId, Sha256 } from '../../protocol/ids.ts';
 import { DEFAULT_SETTINGS } from '../../protocol/state/apply-member.ts';
@@ -73,9 +74,9 @@ export class Answers {
       entries.push({
         jobId: job.jobId,
         open: progress.counts.queued,
-        priority: job.spec.priority ?? 0,
+        priority: job.spec.priority ?? jobDefaults.priority,
         needs: job.spec.needs ?? null,
-        runtime: job.spec.runtime ?? 'process',
+        runtime: job.spec.runtime ?? jobDefaults.runtime,
         blobs: job.spec.script === undefined ? [] : [job.spec.script.sha256 as Sha256],
       });
     }

@@ -1,13 +1,19 @@
-// The slow duties: jobs kept no longer leave the log, by record; blobs that no row names any more leave the disk.
+// The slow duties: jobs, idempotency keys and tickets kept no longer leave the log, by record; blobs that no row names any more leave the disk.
 import type { JobId } from '../../protocol/ids.ts';
 import type { Random } from '../../protocol/random.ts';
-import { type IdempotencyRow, keys, type ProgressRow, type SettingsRow } from '../../protocol/state/rows.ts';
+import {
+  type IdempotencyRow,
+  keys,
+  type ProgressRow,
+  type SettingsRow,
+  type TicketRow,
+} from '../../protocol/state/rows.ts';
 import type { Clock } from '../../protocol/time.ts';
 import type { BlobStore } from '../blob/port.ts';
 import { sweepBlobs } from '../blob/sweep.ts';
 import type { ReplicatedLog } from '../consensus/log.ts';
 import type { Log } from '../log.ts';
-import { type HeldKey, jobsPastKeep, keysPastUse } from '../policy/retention.ts';
+import { type HeldKey, jobsPastKeep, keysPastUse, ticketPastUse } from '../policy/retention.ts';
 import type { Duty } from './leader.ts';
 
 const RETENTION_EVERY_MS = 10 * 60_000;
@@ -47,6 +53,11 @@ async function dropOld(parts: HousekeepingParts, signal: AbortSignal): Promise<v
       await log.propose({ kind: 'idempotency.dropped', project, keys: some, at: clock.now() }, options);
     }
   }
+  const tickets = await expiredTickets(log, limits);
+  for (let from = 0; from < tickets.length; from += KEYS_PER_RECORD) {
+    const secretHashes = tickets.slice(from, from + KEYS_PER_RECORD);
+    await log.propose({ kind: 'tickets.dropped', secretHashes, at: clock.now() }, options);
+  }
 }
 
 /** Judged one by one as they are read: a mesh may keep a million. */
@@ -60,6 +71,18 @@ async function pastKeep(
     const job = progress.finishedAt === null ? undefined : log.view.get(keys.job(progress.jobId));
     if (job !== undefined) past.push(...jobsPastKeep([{ job, progress }], settings, limits));
     if (past.length >= limits.max) break;
+  }
+  return past;
+}
+
+async function expiredTickets(
+  log: ReplicatedLog,
+  { now, max }: { now: number; max: number },
+): Promise<readonly string[]> {
+  const past: string[] = [];
+  for await (const [rowKey, row] of log.scan<TicketRow>('ticket/')) {
+    if (past.length >= max) break;
+    if (ticketPastUse(row, now)) past.push(rowKey.slice('ticket/'.length));
   }
   return past;
 }

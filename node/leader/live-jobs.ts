@@ -1,5 +1,6 @@
 // The live queue, indexed in memory: every job that has not ended, in the order in which its tasks go out.
 // Every gateway keeps it, so that a new leader starts with it and any gateway can say why a job waits.
+import { jobDefaults } from '../../protocol/api/defaults.ts';
 import { type JobId, makeFence, type PeerId } from '../../protocol/ids.ts';
 import { headOf } from '../../protocol/state/queue.ts';
 import { type JobRow, keys, type ProgressRow } from '../../protocol/state/rows.ts';
@@ -65,14 +66,14 @@ export class LiveJobs {
 
   #forget(live: LiveJob): void {
     this.#jobs.delete(live.job.jobId);
-    const rank = this.#ranks.get(live.job.spec.priority ?? 0);
+    const rank = this.#ranks.get(live.job.spec.priority ?? jobDefaults.priority);
     rank?.returned.delete(live.job.jobId);
     rank?.queued.delete(live.job.jobId);
   }
 
   #file(live: LiveJob): void {
     const { jobId } = live.job;
-    const rank = this.#rank(live.job.spec.priority ?? 0);
+    const rank = this.#rank(live.job.spec.priority ?? jobDefaults.priority);
     const returned = live.progress.returned.length > 0;
     const queued = live.progress.counts.queued > 0;
     // A Map keeps the place of a key that is set again, so a job keeps its turn while it is worked on.

@@ -1,10 +1,13 @@
-// What is kept no longer: finished jobs past their time, and idempotency keys that nobody can mean any more.
+// What is kept no longer: finished jobs past their time, idempotency keys that nobody can mean any more, expired tickets.
 import type { JobId } from '../../protocol/ids.ts';
-import type { IdempotencyRow, JobRow, ProgressRow } from '../../protocol/state/rows.ts';
+import type { IdempotencyRow, JobRow, ProgressRow, TicketRow } from '../../protocol/state/rows.ts';
 
 const DAY_MS = 86_400_000;
 /** The promise of the HTTP contract: a key gives the same answer for as long as the job is kept, and at least this long. */
 const KEY_MIN_MS = 7 * DAY_MS;
+
+/** For so long whoever comes with an expired ticket hears that it has expired, not that there is none. */
+const TICKET_MIN_MS = 7 * DAY_MS;
 
 interface Limits {
   /** Wall time of the leader, ms. */
@@ -58,3 +61,7 @@ export function keysPastUse(
   }
   return past;
 }
+
+/** Whether an expired ticket, used or not, may go. */
+export const ticketPastUse = ({ expiresAt }: Pick<TicketRow, 'expiresAt'>, now: number): boolean =>
+  now - expiresAt > TICKET_MIN_MS;

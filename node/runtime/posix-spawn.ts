@@ -1,13 +1,14 @@
 // Starts scripts by posix_spawn(3) and hears of their ends by waitpid(2), through Node's FFI. The C library shares the
 // memory with the child until it has become the script, so nothing is copied however large this process is.
 // https://man7.org/linux/man-pages/man3/posix_spawn.3.html
+import type * as ffi from 'node:ffi';
 import { accessSync, constants, statSync } from 'node:fs';
 import { constants as system } from 'node:os';
 import { resolve } from 'node:path';
 import { getSystemErrorName } from 'node:util';
 import type { StartEvents, Starter, StartRequest } from './starter.ts';
 
-type Ffi = typeof import('node:ffi');
+type Ffi = typeof ffi;
 type Bytes = Buffer<ArrayBuffer>;
 
 // Of spawn.h and sys/wait.h.

@@ -3,6 +3,7 @@
 import { accessSync, constants, statSync, writeFileSync } from 'node:fs';
 import { open, readdir, readFile, writeFile } from 'node:fs/promises';
 import { isAbsolute, join } from 'node:path';
+import { SCRIPT_MODE } from '../../protocol/api/defaults.ts';
 import { type InputFile, SpecRest } from '../../protocol/api/jobspec.ts';
 import { fill, fillArgs, holdsPlaceholder, itemText } from '../../protocol/api/placeholders.ts';
 import { assert, SkeinError } from '../../protocol/errors.ts';
@@ -143,7 +144,8 @@ export class FileWorkshop implements Workshop {
       for await (const input of readManifest(this.#parts.store, sha256, inputManifest())) inputs.push(input);
     }
     const { script } = spec;
-    if (script !== undefined) inputs.push({ path: script.path, sha256: script.sha256, mode: script.mode ?? 0o755 });
+    if (script !== undefined)
+      inputs.push({ path: script.path, sha256: script.sha256, mode: script.mode ?? SCRIPT_MODE });
     return inputs;
   }
 

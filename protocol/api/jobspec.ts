@@ -70,7 +70,7 @@ const EnvName = '^[A-Za-z_][A-Za-z0-9_]*$';
 
 export const JobSpec = Type.Object(
   {
-    schema: Type.Literal('skein.jobspec/1'),
+    schema: Type.Optional(Type.Literal('skein.jobspec/1')),
     name: Type.Optional(Text(200)),
     labels: Type.Optional(Type.Record(Text(63), Text(255), { maxProperties: 64 })),
     script: Type.Optional(

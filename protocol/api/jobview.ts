@@ -1,7 +1,9 @@
 // Builds what the HTTP door says of a job from its rows. Pure: what needs a disk or a clock is handed in.
+
 import type { JobId } from '../ids.ts';
 import { taskState } from '../state/queue.ts';
 import type { AttemptRow, JobRow, ProgressRow, TaskRow } from '../state/rows.ts';
+import { jobDefaults } from './defaults.ts';
 import { attemptExit, jobExit, taskExit } from './exit.ts';
 import { historyOf } from './history.ts';
 import { rfc3339, rfc3339OrNull } from './instant.ts';
@@ -64,7 +66,7 @@ export function jobView(rows: JobRows, told: Told): JobView {
     submittedAt: rfc3339(job.submittedAt),
     startedAt: rfc3339OrNull(progress.startedAt),
     finishedAt: rfc3339OrNull(progress.finishedAt),
-    priority: spec.priority ?? 0,
+    priority: spec.priority ?? jobDefaults.priority,
     labels: spec.labels ?? {},
     spec: specView(spec),
     eta: null,
@@ -238,8 +240,9 @@ export function waitingView(waiting: Told['waiting']): WaitingView | null {
 
 /** As it was sent, but for the values of `env`, which may be secret. */
 export function specView(spec: JobSpec): Readonly<Record<string, unknown>> {
-  if (spec.env === undefined) return spec;
-  return { ...spec, env: Object.fromEntries(Object.keys(spec.env).map((name) => [name, null])) };
+  const view = { schema: jobDefaults.schema, ...spec };
+  if (spec.env === undefined) return view;
+  return { ...view, env: Object.fromEntries(Object.keys(spec.env).map((name) => [name, null])) };
 }
 
 /** The name of a task's item as its spec tells it; null where only a manifest blob does. */

@@ -76,7 +76,12 @@ export const TicketView = Type.Object({
 export type TicketView = Static<typeof TicketView>;
 
 export const KeyRequest = body({
-  name: Type.String({ minLength: 1, maxLength: 100 }),
+  name: Type.String({
+    minLength: 1,
+    maxLength: 100,
+    pattern: '^[^\\p{Cc}]*$',
+    description: 'without control characters',
+  }),
   scope: oneOf(scopes),
   keyHash: Hash,
 });

@@ -8,7 +8,7 @@ export interface Problem {
   readonly status: number;
   readonly detail: string;
   readonly sentence: string;
-  readonly fix: string | null;
+  readonly fix: string;
   readonly retryAfterMs: number | null;
   readonly requestId: string | null;
   readonly [extra: string]: unknown;
@@ -27,7 +27,7 @@ export function problemOf(error: SkeinError, requestId: string | null): Problem 
     status: failure.status,
     detail: error.message,
     sentence: error.message,
-    fix: error.fix ?? null,
+    fix: error.fix ?? failure.fix,
     retryAfterMs: error.retryAfterMs ?? null,
     requestId,
   };

@@ -44,7 +44,7 @@ export const ProblemShape = Type.Object(
     status: Whole,
     detail: Type.String({ description: 'the sentence again, for clients that know RFC 9457 alone' }),
     sentence: Type.String({ description: 'what happened, to what, and why' }),
-    fix: orNull(Type.String({ description: 'what to do next' })),
+    fix: Type.String({ description: 'what to do next' }),
     retryAfterMs: orNull(Whole),
     requestId: orNull(Text),
   },

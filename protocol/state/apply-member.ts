@@ -4,7 +4,7 @@ import { makeFence } from '../ids.ts';
 import { close, dropHold } from './close.ts';
 import type { Command, Outcome } from './command.ts';
 import type { Draft } from './draft.ts';
-import { done, refused } from './outcome.ts';
+import { done, once, refused } from './outcome.ts';
 import type { Place } from './place.ts';
 import { type AttemptEnd, type Begun, type Hold, keys, type MemberRow, type Role } from './rows.ts';
 
@@ -65,6 +65,8 @@ const welcome = ({ name, roles, incarnation }: MemberRow): Outcome => done({ nam
 /** Redeeming again by the same peer gives the same answer and changes nothing. */
 function redeemed(draft: Draft, { peerId, ticket }: Of<'member.joined'>, before: MemberRow): boolean {
   if (ticket === null || before.state === 'left') return false;
+  // An expired ticket's row goes in time; who came by it stays.
+  if (before.ticket === ticket) return true;
   return draft.get(keys.ticket(ticket))?.redeemedBy.includes(peerId) ?? false;
 }
 
@@ -144,18 +146,20 @@ export function bury(draft: Draft, command: Of<'member.dead'>, place: Place): Ou
 }
 
 export function drain(draft: Draft, command: Of<'member.draining'>): Outcome {
-  const member = draft.get(keys.member(command.peerId));
-  if (member === undefined || member.state === 'left') return refused('not-found', 'there is no such member');
-  if (member.state === 'dead') return refused('state-conflict', `${member.name} is dead`);
-  const state = command.draining ? 'draining' : 'alive';
-  if (command.draining) draft.put(keys.drain(command.peerId), { at: command.at });
-  else draft.delete(keys.drain(command.peerId));
-  draft.put(keys.member(command.peerId), { ...member, state });
-  draft.emit('peer.state', `${member.name} is ${state}`, {
-    peerId: command.peerId,
-    fields: { state, name: member.name },
+  return once(draft, command, () => {
+    const member = draft.get(keys.member(command.peerId));
+    if (member === undefined || member.state === 'left') return refused('not-found', 'there is no such member');
+    if (member.state === 'dead') return refused('state-conflict', `${member.name} is dead`);
+    const state = command.draining ? 'draining' : 'alive';
+    if (command.draining) draft.put(keys.drain(command.peerId), { at: command.at });
+    else draft.delete(keys.drain(command.peerId));
+    draft.put(keys.member(command.peerId), { ...member, state });
+    draft.emit('peer.state', `${member.name} is ${state}`, {
+      peerId: command.peerId,
+      fields: { state, name: member.name },
+    });
+    return done({ state });
   });
-  return done({ state });
 }
 
 /** A grant closes by its holder's word, its death or an adoption alone: who still holds some drains first. */

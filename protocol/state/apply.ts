@@ -43,6 +43,8 @@ function decide(draft: Draft, command: Command, place: Place): Outcome {
       return member.leave(draft, command);
     case 'ticket.created':
       return access.createTicket(draft, command);
+    case 'tickets.dropped':
+      return access.dropTickets(draft, command);
     case 'key.created':
       return access.createKey(draft, command);
     case 'key.revoked':

@@ -1,4 +1,5 @@
 // How an open grant closes, whatever closed it: the attempt is kept, the task ends or goes back, the job is counted anew.
+import { jobDefaults } from '../api/defaults.ts';
 import type { PeerId } from '../ids.ts';
 import type { Draft } from './draft.ts';
 import { giveBack } from './queue.ts';
@@ -26,8 +27,6 @@ export type Closing =
       readonly startedAt: number | null;
       readonly at: number;
     };
-
-const DEFAULT_MAX_LOST = 3;
 
 export function close(draft: Draft, task: TaskRow, closing: Closing): TaskState {
   const job = draft.get(keys.job(task.jobId));
@@ -65,12 +64,12 @@ function stateAfter(job: JobRow, closing: Closing, count: { lost: number; failed
     if (succeeded(closing.result)) return 'completed';
     return mayRetry(job, closing.result, count.failed) ? 'queued' : 'failed';
   }
-  const lostMax = Math.max(1, job.spec.maxLost ?? DEFAULT_MAX_LOST);
+  const lostMax = Math.max(1, job.spec.maxLost ?? jobDefaults.maxLost);
   return closing.blamed && count.lost >= lostMax ? 'failed' : 'queued';
 }
 
 function mayRetry(job: JobRow, result: Result, failed: number): boolean {
-  if (failed > (job.spec.retries ?? 0)) return false;
+  if (failed > (job.spec.retries ?? jobDefaults.retries)) return false;
   const codes = job.spec.retryOn;
   return codes === undefined || (result.exit.code !== null && codes.includes(result.exit.code));
 }

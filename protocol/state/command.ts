@@ -53,7 +53,15 @@ export type Command =
       readonly reason: string;
       readonly at: number;
     }
-  | { readonly kind: 'member.draining'; readonly peerId: PeerId; readonly draining: boolean; readonly at: number }
+  | {
+      readonly kind: 'member.draining';
+      readonly peerId: PeerId;
+      readonly draining: boolean;
+      /** Whose idempotency key it is. */
+      readonly project: string;
+      readonly idempotency: Idempotency | null;
+      readonly at: number;
+    }
   | { readonly kind: 'member.left'; readonly peerId: PeerId; readonly at: number }
   | {
       readonly kind: 'ticket.created';
@@ -62,6 +70,15 @@ export type Command =
       readonly uses: number;
       readonly expiresAt: number;
       readonly by: string;
+      /** Whose idempotency key it is. */
+      readonly project: string;
+      readonly idempotency: Idempotency | null;
+      readonly at: number;
+    }
+  | {
+      /** Those that have expired by then; any other stays. */
+      readonly kind: 'tickets.dropped';
+      readonly secretHashes: readonly string[];
       readonly at: number;
     }
   | {
@@ -70,6 +87,7 @@ export type Command =
       readonly name: string;
       readonly scope: Scope;
       readonly project: string;
+      readonly idempotency: Idempotency | null;
       readonly at: number;
       /** Replaces this key: revoked in the same step. */
       readonly replaces: string | null;
@@ -165,4 +183,6 @@ export type Outcome =
         | 'stale-incarnation'
         | 'not-member';
       readonly sentence: string;
+      /** What whoever asked can do next. */
+      readonly fix?: string;
     };

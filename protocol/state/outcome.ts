@@ -9,8 +9,8 @@ export function done(answer: Readonly<Record<string, unknown>> = {}): Outcome {
   return { kind: 'done', answer };
 }
 
-export function refused(code: Refusal['code'], sentence: string): Refusal {
-  return { kind: 'refused', code, sentence };
+export function refused(code: Refusal['code'], sentence: string, fix?: string): Refusal {
+  return { kind: 'refused', code, sentence, ...(fix !== undefined && { fix }) };
 }
 
 interface Request {
@@ -21,7 +21,7 @@ interface Request {
 
 /** Runs `act` once per idempotency key: a repetition gets the kept answer, another body under the same key is refused. */
 export function once(draft: Draft, request: Request, act: () => Outcome): Outcome {
-  if (request.idempotency === null) return act();
+  if (!request.idempotency) return act();
   const { key, bodyHash } = request.idempotency;
   const rowKey = keys.idempotency(request.project, key);
   const kept = draft.get(rowKey);

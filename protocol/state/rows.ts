@@ -163,6 +163,11 @@ export interface KeyRow {
   readonly revokedAt: number | null;
 }
 
+/** How many admin keys are in force: `apply` scans nothing and must know which is the last. */
+export interface AdminsRow {
+  readonly count: number;
+}
+
 /** The answer that an idempotency key gets again. */
 export interface IdempotencyRow {
   readonly bodyHash: string;
@@ -191,6 +196,7 @@ export const keys = {
   ticket: (secretHash: string): RowKey<TicketRow> => `ticket/${secretHash}`,
   /** Under the sha-256 of the key's text. */
   key: (keyHash: string): RowKey<KeyRow> => `key/${keyHash}`,
+  admins: 'admins' as RowKey<AdminsRow>,
   idempotency: (project: string, key: string): RowKey<IdempotencyRow> => `idempotency/${project}/${key}`,
 } as const;
 

@@ -45,7 +45,6 @@ export class FakeMesh implements MeshPort {
   begunNow = true;
   nowMs = Date.UTC(2026, 10, 24, 12, 0, 0);
   peersNow: PeerView[] = [];
-  readonly drained: [PeerId, boolean][] = [];
 
   constructor(random: Random) {
     this.#random = random;
@@ -74,7 +73,16 @@ export class FakeMesh implements MeshPort {
 
   addKey(text: string, name: string, scope: 'admin' | 'submit' | 'read', project = 'default'): void {
     const keyHash = hash('sha256', text, 'hex');
-    this.commit({ kind: 'key.created', keyHash, name, scope, project, at: this.nowMs, replaces: null });
+    this.commit({
+      kind: 'key.created',
+      keyHash,
+      name,
+      scope,
+      project,
+      at: this.nowMs,
+      replaces: null,
+      idempotency: null,
+    });
   }
 
   readonly view: View = { get: <Row>(key: RowKey<Row>) => this.#rows.get(key) as Row | undefined };
@@ -192,10 +200,6 @@ export class FakeMesh implements MeshPort {
 
   async ticketAddresses() {
     return { addresses: ['/ip4/127.0.0.1/tcp/7071'], peerIds: [PEER], notes: [] };
-  }
-
-  async drain(peer: PeerId, draining: boolean): Promise<void> {
-    this.drained.push([peer, draining]);
   }
 
   now(): number {

@@ -137,7 +137,17 @@ export function meshOf(...peers: readonly PeerId[]): State {
 
 export function ticketCreated(secretHash: string, options: { roles?: Role[]; uses?: number; expiresAt?: number } = {}) {
   const { roles = ['worker'], uses = 1, expiresAt = 1_000_000 } = options;
-  return { kind: 'ticket.created', secretHash, roles, uses, expiresAt, by: 'ann', at: 0 } satisfies Command;
+  return {
+    kind: 'ticket.created',
+    secretHash,
+    roles,
+    uses,
+    expiresAt,
+    by: 'ann',
+    project: 'default',
+    idempotency: null,
+    at: 0,
+  } satisfies Command;
 }
 
 export function joined(
@@ -186,7 +196,14 @@ export function dead(peerId: PeerId, incarnation: number, fences: readonly Fence
 }
 
 export function draining(peerId: PeerId, on = true) {
-  return { kind: 'member.draining', peerId, draining: on, at: 0 } satisfies Command;
+  return {
+    kind: 'member.draining',
+    peerId,
+    draining: on,
+    project: 'default',
+    idempotency: null,
+    at: 0,
+  } satisfies Command;
 }
 
 export function specOf(spec: Partial<JobSpec> = {}): JobSpec {

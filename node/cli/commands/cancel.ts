@@ -1,10 +1,12 @@
 // `skein cancel JOB…`: stops jobs, or JOB/3-9 of their tasks.
+
 import type { CancelRequest } from '../../../protocol/api/job.ts';
 import { SkeinError } from '../../../protocol/errors.ts';
 import { parseDuration } from '../../config/units.ts';
 import { type Call, type Command, flag } from '../call.ts';
 import { confirm } from '../confirm.ts';
-import { newKey, openMesh } from '../mesh.ts';
+import { newIdempotencyKey } from '../idempotency-key.ts';
+import { openMesh } from '../mesh.ts';
 import { select } from '../selector.ts';
 
 export const command: Command = async (call: Call) => {
@@ -25,7 +27,7 @@ export const command: Command = async (call: Call) => {
       ...(reason === undefined ? {} : { reason }),
       ...(graceMs === undefined ? {} : { graceMs }),
     };
-    const accepted = await client.cancel(job, request, newKey(call));
+    const accepted = await client.cancel(job, request, newIdempotencyKey(call));
     taken.push(accepted);
     if (call.flags.json !== true) await call.screen.answer(accepted.jobId);
   }

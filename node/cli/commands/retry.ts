@@ -6,7 +6,8 @@ import { SkeinError } from '../../../protocol/errors.ts';
 import { loadConfig } from '../../config/config.ts';
 import { type Call, type Command, isSet } from '../call.ts';
 import { confirm } from '../confirm.ts';
-import { newKey, openMesh } from '../mesh.ts';
+import { newIdempotencyKey } from '../idempotency-key.ts';
+import { openMesh } from '../mesh.ts';
 import { drifted } from '../run/drifted.ts';
 import { followJob, placeOf } from '../run/follow-job.ts';
 import { type Selected, select, shortId } from '../selector.ts';
@@ -17,7 +18,7 @@ export const command: Command = async (call: Call) => {
   const tasks = tasksOf(call, selected);
   const mesh = await openMesh(call, config);
   await tellDrift(call, await mesh.client.job(selected.job));
-  const { jobId } = await mesh.client.retry(selected.job, { tasks }, newKey(call));
+  const { jobId } = await mesh.client.retry(selected.job, { tasks }, newIdempotencyKey(call));
   if (!isSet(call, 'detach')) return followJob(call, config, mesh, await mesh.client.job(jobId));
   if (call.flags.json === true) await call.screen.answer(JSON.stringify({ schema: 'skein.accepted/1', jobId }));
   else await call.screen.answer(jobId);

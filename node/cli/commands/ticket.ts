@@ -1,4 +1,5 @@
 // `skein ticket`: lets a machine join. The secret is made here; the mesh hears its hash alone.
+
 import { createHash } from 'node:crypto';
 import type { TicketView } from '../../../protocol/api/mesh.ts';
 import { SkeinError } from '../../../protocol/errors.ts';
@@ -7,6 +8,7 @@ import type { Role } from '../../../protocol/state/rows.ts';
 import { encodeTicket } from '../../../protocol/wire/ticket.ts';
 import { formatDuration, parseDuration } from '../../config/units.ts';
 import { type Call, type Command, flag } from '../call.ts';
+import { newIdempotencyKey } from '../idempotency-key.ts';
 import { openMesh } from '../mesh.ts';
 
 const SECRET_BYTES = 32;
@@ -24,7 +26,7 @@ export const command: Command = async (call: Call) => {
   }
   const secret = call.world.random.bytes(SECRET_BYTES);
   const secretHash = createHash('sha256').update(secret).digest('hex');
-  const view = await client.createTicket({ secretHash, roles, uses, ttlMs });
+  const view = await client.createTicket({ secretHash, roles, uses, ttlMs }, newIdempotencyKey(call));
   const ticket = encodeTicket({
     meshId: view.meshId as MeshId,
     meshName: view.meshName,

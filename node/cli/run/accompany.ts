@@ -1,4 +1,5 @@
 // From a submitted job to an exit code: what `run`, `attach` and `retry` share. Follows, fetches, sums up.
+
 import { resolve } from 'node:path';
 import type { CancelRequest, JobView } from '../../../protocol/api/job.ts';
 import type { JobSpec } from '../../../protocol/api/jobspec.ts';
@@ -7,7 +8,8 @@ import { stateFolder } from '../../config/folders.ts';
 import { formatDuration, formatSize } from '../../config/units.ts';
 import type { Call } from '../call.ts';
 import { EXIT } from '../exit-codes.ts';
-import { type Jobs, newKey } from '../mesh.ts';
+import { newIdempotencyKey } from '../idempotency-key.ts';
+import type { Jobs } from '../mesh.ts';
 import { ScriptStream } from '../output/script-stream.ts';
 import { ReaderGone } from '../output/sink.ts';
 import { transferProgress } from '../output/transfer-progress.ts';
@@ -102,7 +104,8 @@ export async function accompany(company: Company): Promise<number> {
     const asks = isLocal ? 'asking it to stop (10 s; again to kill it)' : `cancelling ${shortId(jobId)}`;
     await call.screen.sayNow(how.graceMs === 0 ? 'killing it' : asks);
     // The stream ends with the job's end; a cancel that fails leaves the job to the second signal.
-    const ask = (signal?: AbortSignal) => jobs.cancel(jobId, { reason: 'interrupted', ...how }, newKey(call), signal);
+    const ask = (signal?: AbortSignal) =>
+      jobs.cancel(jobId, { reason: 'interrupted', ...how }, newIdempotencyKey(call), signal);
     await (how.graceMs === 0 ? inTime(call, ask) : ask()).catch((error: Error) =>
       call.screen.fail(`${error.message}; the job may go on   stop: ${skeinCommand(call, 'cancel', jobId)}`),
     );

@@ -1,11 +1,13 @@
 // Runs what was asked: files looked at while the mesh is reached, what it lacks sent, the job submitted and accompanied.
+
 import type { Config } from '../../config/config.ts';
 import type { Connection } from '../../config/connection.ts';
 import { formatSize } from '../../config/units.ts';
 import { type Call, flag, isSet } from '../call.ts';
 import { confirm } from '../confirm.ts';
 import { EXIT } from '../exit-codes.ts';
-import { connect, type Mesh, newKey } from '../mesh.ts';
+import { newIdempotencyKey } from '../idempotency-key.ts';
+import { connect, type Mesh } from '../mesh.ts';
 import { transferProgress } from '../output/transfer-progress.ts';
 import { noteJob } from '../own-jobs.ts';
 import { sayIfSlow } from '../say-if-slow.ts';
@@ -62,7 +64,7 @@ async function submit(
 ): Promise<number> {
   const { screen, world } = call;
   const sent = await upload(call, plan, mesh, interrupts);
-  const key = flag(call, 'idempotencyKey') ?? newKey(call);
+  const key = flag(call, 'idempotencyKey') ?? newIdempotencyKey(call);
   interrupts.signal.throwIfAborted();
   posted.yet = true;
   const settle = settling(call, interrupts.signal);

@@ -2,7 +2,8 @@
 import { SkeinError } from '../../../protocol/errors.ts';
 import type { Call } from '../call.ts';
 import { EXIT } from '../exit-codes.ts';
-import { type Mesh, newKey } from '../mesh.ts';
+import { newIdempotencyKey } from '../idempotency-key.ts';
+import type { Mesh } from '../mesh.ts';
 import { shortId, skeinCommand } from '../selector.ts';
 
 const SETTLE_MS = 5_000;
@@ -36,7 +37,7 @@ export async function withdraw(
   }
   const request = { reason: 'interrupted', graceMs: 0 };
   try {
-    await inTime(call, (signal) => client.cancel(jobId, request, newKey(call), signal));
+    await inTime(call, (signal) => client.cancel(jobId, request, newIdempotencyKey(call), signal));
     await call.screen.sayNow(`${shortId(jobId)} was submitted and is cancelled`);
     return EXIT.cancelled;
   } catch {

@@ -4,6 +4,7 @@ import { existsSync, readFileSync, statSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, extname, isAbsolute, join, resolve, sep } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import type * as lexer from 'es-module-lexer';
 import { within } from './paths.ts';
 
 const SCANNED = ['.js', '.mjs', '.cjs', '.ts', '.mts', '.cts'];
@@ -41,7 +42,7 @@ function sourceOf(file: string): string {
   }
 }
 
-function imports(source: string, parse: typeof import('es-module-lexer').parse): readonly string[] {
+function imports(source: string, parse: typeof lexer.parse): readonly string[] {
   try {
     const [found] = parse(source);
     return found.flatMap((each) => ('specifier' in each && typeof each.specifier === 'string' ? [each.specifier] : []));

@@ -70,10 +70,11 @@ test('every call of the contract speaks to a path that is there', async ({ clien
   assert.equal(await gather(await client.readLog(jobId, 1, { stream: 'out' }, 0)), Buffer.alloc(0));
   assert.is((await client.peers()).source, 'gateway');
   assert.is((await client.members()).items.length, 1);
-  assert.is((await client.drain('one', true)).draining, true);
-  assert.is((await client.createTicket({ secretHash: 'a'.repeat(64), roles: ['worker'] })).uses, 1);
-  assert.is((await client.createKey({ name: 'n', scope: 'read', keyHash: 'b'.repeat(64) })).name, 'n');
-  assert.is((await client.rotateKey('n', 'c'.repeat(64))).name, 'n');
+  assert.is((await client.drain('one', true, 'd')).draining, true);
+  assert.is((await client.drain('one', false, 'd2')).draining, false);
+  assert.is((await client.createTicket({ secretHash: 'a'.repeat(64), roles: ['worker'] }, 't')).uses, 1);
+  assert.is((await client.createKey({ name: 'n', scope: 'read', keyHash: 'b'.repeat(64) }, 'k1')).name, 'n');
+  assert.is((await client.rotateKey('n', 'c'.repeat(64), 'r1')).name, 'n');
   assert.type((await client.revokeKey('n')).revokedAt, 'string');
   assert.is((await client.keys()).items.length, 3);
   assert.is((await client.whoami()).name, 'admin');

@@ -76,7 +76,7 @@ test('an upload goes on where it was cut off, and nowhere else', async ({ door }
   const last = await part(4000, 10_000);
   assert.equal([last.status, last.headers['upload-offset']], [201, '10000']);
   assert.is(await offsetNow(), '10000');
-  const unsaid = await send(door, 'PATCH', path, bytes, { 'upload-offset': 'x' });
+  const unsaid = await send(door, 'PATCH', path, bytes, { 'upload-offset': 'x', 'upload-length': '1' });
   assert.equal([unsaid.status, unsaid.json.field], [400, 'upload-offset']);
 });
 
@@ -120,7 +120,15 @@ test('a range of a blob is 206, one outside 416, and an unchanged one 304', asyn
   assert.is((await get({ 'if-none-match': `"${sha256}"` })).status, 304);
   assert.is((await get({ range: 'bytes=2-4', 'if-range': '"other"' })).status, 200);
   assert.is((await get({ range: 'bytes=2-4', 'if-range': `"${sha256}"` })).status, 206);
-  const head = await get({}, 'HEAD');
+  assert.is((await get({ 'if-none-match': `"x", W/"${sha256}"` })).status, 304);
+  const other = await get({ 'if-match': '"x"' });
+  assert.equal([other.status, other.json.type], [412, '/problems/precondition-failed']);
+  assert.is((await get({ 'if-match': `"${sha256}"` })).status, 200);
+  for (const refused of [outside, other]) {
+    assert.equal([refused.headers['cache-control'], refused.headers.etag], ['no-store', undefined]);
+  }
+  // A range is of what GET brings: HEAD tells of the whole (RFC 9110, 14.2).
+  const head = await get({ range: 'bytes=2-4' }, 'HEAD');
   assert.equal([head.status, head.headers['content-length'], head.bytes.length], [200, '10', 0]);
   assert.is((await door.ask(`/v1/blobs/${'f'.repeat(64)}`)).status, 404);
 });
@@ -209,5 +217,30 @@ async function namesIn(bytes: Buffer): Promise<string[]> {
   }
   return names;
 }
+
+test('an archive of tasks or paths that are not there is a problem, one of a job that left nothing is empty', async ({
+  door,
+}) => {
+  const jobId = await door.submit({ items: { list: ['x', 'y'] } });
+  const tar = async (query: string) => {
+    const { status, json } = await door.ask(`/v1/jobs/${jobId}/outputs.tar${query}`);
+    return status === 200 ? 200 : [status, json.type];
+  };
+  assert.is(await tar(''), 200);
+  assert.is(await tar('?tasks=1-2'), 200);
+  for (const query of ['?tasks=3', '?tasks=2-3', '?prefix=nothing']) {
+    assert.equal(await tar(query), [404, '/problems/not-found'], query);
+  }
+  assert.equal(await tar('?tasks=2-1'), [400, '/problems/invalid-request']);
+});
+
+test('a header of an upload that is missing or no number is named as a header', async ({ door }) => {
+  const path = `/v1/blobs/${'a'.repeat(64)}/upload`;
+  for (const headers of [{ 'upload-offset': '0' }, { 'upload-offset': '0', 'upload-length': '0x10' }]) {
+    const { status, json } = await send(door, 'PATCH', path, Buffer.from('x'), headers as Record<string, string>);
+    assert.equal([status, json.field], [400, 'upload-length']);
+    assert.match(json.sentence, /^the header upload-length (is missing|must be a number of bytes)$/);
+  }
+});
 
 test.run();

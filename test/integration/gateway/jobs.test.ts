@@ -48,7 +48,6 @@ test('a field of the wrong form is named, with what was expected', async ({ door
     [{ ...COMMAND, command: 'true' }, 'command', /array/],
     [{ ...COMMAND, retries: '3' }, 'retries', /integer/],
     [{ ...COMMAND, comand: [] }, 'comand', /not known/],
-    [{ command: ['true'] }, 'schema', /missing/],
     [{ ...COMMAND, schema: 'skein.jobspec/9' }, 'schema', /skein\.jobspec\/1/],
     [{ ...COMMAND, needs: { memBytes: -1 } }, 'needs.memBytes', />= 0/],
     [{ ...COMMAND, env: { '1A': 'x' } }, 'env.1A', /not known/],
@@ -56,6 +55,7 @@ test('a field of the wrong form is named, with what was expected', async ({ door
     [{ ...COMMAND, inputs: [{ path: '../x', sha256: 'a'.repeat(64) }] }, 'inputs.0', /upwards/],
     [{ ...COMMAND, inputs: [{ path: 'x', sha256: 'short' }] }, 'inputs.0.sha256', /sha-256/],
     [{ schema: 'skein.jobspec/1' }, 'script', /command is needed/],
+    [{}, 'script', /command is needed/],
     [{ ...COMMAND, args: ['a\0b'] }, 'args.0', /NUL/],
   ] as const) {
     const answer = await door.ask('/v1/jobs', { body });
@@ -150,6 +150,41 @@ test('one idempotency key makes one job, and says that it is told again', async 
   const other = await door.ask('/v1/jobs', { body: { ...COMMAND, name: 'y', args: ['a'] }, headers });
   isProblem(other, 422, 'idempotency-mismatch');
   assert.is((await door.ask('/v1/jobs')).json.items.length, 1);
+});
+
+test('a body that leaves the defaults out asks for the same as one that spells them out', async ({ door }) => {
+  const headers = { 'idempotency-key': 'k' };
+  const script = { path: 'a.sh', sha256: door.mesh.blobs.keep('#!/bin/sh') };
+  const inputs = [{ path: 'in', sha256: script.sha256 }];
+  const first = await door.ask('/v1/jobs', { body: { script, inputs }, headers });
+  assert.is(first.status, 201);
+  const spelled = {
+    schema: 'skein.jobspec/1',
+    script: { ...script, mode: 0o755 },
+    inputs: [{ ...inputs[0], mode: 0o644 }],
+    args: [],
+    env: {},
+    labels: {},
+    needs: { cpu: 1, memBytes: 0 },
+    runtime: 'process',
+    oneStream: false,
+    retries: 0,
+    maxLost: 3,
+    priority: 0,
+  };
+  const again = await door.ask('/v1/jobs', { body: spelled, headers });
+  assert.equal([again.status, again.json.jobId], [201, first.json.jobId]);
+  assert.is((await door.ask('/v1/jobs', { body: { ...spelled, maxLost: 2 }, headers })).status, 422);
+  assert.is((await door.ask(`/v1/jobs/${first.json.jobId}`)).json.spec.schema, 'skein.jobspec/1');
+});
+
+test('to retry what failed is what a retry is for, said or not', async ({ door }) => {
+  const jobId = await door.submit();
+  door.mesh.finish(jobId, 1, door.mesh.grant(jobId, 1), { exit: { code: 1, signal: null } });
+  const ask = { headers: { 'idempotency-key': 'k' } };
+  assert.is((await door.ask(`/v1/jobs/${jobId}/retry`, { ...ask, method: 'POST' })).status, 202);
+  const again = await door.ask(`/v1/jobs/${jobId}/retry`, { ...ask, body: { tasks: 'failed' } });
+  assert.equal([again.status, again.headers['idempotency-replayed']], [202, 'true']);
 });
 
 test('the same key for another act, or for another job, is a mismatch', async ({ door }) => {

@@ -153,6 +153,24 @@ test('a Last-Event-ID of another stream, or of none, is refused', async ({ door 
   }
 });
 
+test('a log cannot be resumed beyond its end or in an attempt that never was', async ({ door }) => {
+  const jobId = await door.submit();
+  const ask = (id: string, query = '') =>
+    door.ask(logs(jobId) + query, { headers: { accept: 'text/event-stream', 'last-event-id': id } });
+  const fence = door.mesh.grant(jobId, 1);
+  door.mesh.write(jobId, 1, 1, 'out', 'abc');
+  const early = await door.stream(logs(jobId), { 'last-event-id': '1.out.4' });
+  door.mesh.finish(jobId, 1, fence);
+  const [error] = await early.whole();
+  assert.equal([error?.event, error?.data.type], ['error', '/problems/range-not-satisfiable']);
+  const beyond = await ask('1.out.4');
+  assert.equal([beyond.status, beyond.json.type, beyond.json.totalBytes], [416, '/problems/range-not-satisfiable', 3]);
+  const never = await ask('2.out.0');
+  assert.equal([never.status, never.json.type], [404, '/problems/not-found']);
+  assert.is((await ask('1.out.0', '?attempt=2')).status, 400);
+  assert.match((await ask('1.out.3')).bytes.toString(), /event: end/);
+});
+
 test('the events of a job end with job.done, those of the mesh go on', async ({ door }) => {
   const jobId = await door.submit();
   const ofMesh = await door.stream('/v1/events');
@@ -213,7 +231,14 @@ test("another project's events are not heard", async ({ door }) => {
   door.mesh.addKey('o', 'other', 'read', 'other');
   const reader = await door.stream('/v1/events', { authorization: 'Bearer o' });
   await door.submit();
-  door.mesh.commit({ kind: 'member.draining', peerId: door.mesh.status().self, draining: true, at: door.mesh.nowMs });
+  door.mesh.commit({
+    kind: 'member.draining',
+    peerId: door.mesh.status().self,
+    draining: true,
+    project: 'default',
+    idempotency: null,
+    at: door.mesh.nowMs,
+  });
   assert.equal(names(await reader.until(has('peer.state'))), ['peer.state']);
   reader.close();
 });

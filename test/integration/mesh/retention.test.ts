@@ -94,10 +94,18 @@ class Month {
   async aDay(): Promise<void> {
     this.#day++;
     await Promise.all(Array.from({ length: JOBS }, () => this.#aJob()));
+    await this.#aTicket();
     const settings = () => ({ leaseMs: 15_000, heartbeatMs: 1_000, keepMs: KEEP_DAYS * DAY_MS });
     const { log, blobs } = this;
     const parts = { log, blobs, clock: { ...this.#clock, now: this.#now }, random, out: silentLog, settings };
     for (const duty of housekeeping(parts)) await duty.pass(AbortSignal.timeout(20_000));
+  }
+
+  async #aTicket(): Promise<void> {
+    const at = this.#now();
+    const secretHash = Buffer.from(random.bytes(32)).toString('hex');
+    const ticket = { secretHash, uses: 1, by: 'k', project: 'default', idempotency: null };
+    await this.propose({ kind: 'ticket.created', roles: ['worker'], expiresAt: at + 900_000, ...ticket, at });
   }
 
   async #aJob(): Promise<void> {

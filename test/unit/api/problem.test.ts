@@ -16,6 +16,12 @@ test('every code of the table survives the way over the wire, with its fix, its 
   }
 });
 
+test('every problem says what to do next, also where the error itself does not', () => {
+  for (const code of Object.keys(failures) as ErrorCode[]) {
+    assert.ok(problemOf(new SkeinError(code, 'it went wrong'), null).fix.length > 5, code);
+  }
+});
+
 test('what is no problem of this version is none', () => {
   for (const document of [
     null,

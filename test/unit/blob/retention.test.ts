@@ -7,7 +7,7 @@ import type { BlobStore } from '../../../node/blob/port.ts';
 import { type SweepReport, sweepBlobs } from '../../../node/blob/sweep.ts';
 import { seededRandom } from '../../../node/clock.ts';
 import { jobReferences, taskReferences } from '../../../node/policy/references.ts';
-import { type HeldKey, jobsPastKeep, keysPastUse } from '../../../node/policy/retention.ts';
+import { type HeldKey, jobsPastKeep, keysPastUse, ticketPastUse } from '../../../node/policy/retention.ts';
 import type { JobSpec } from '../../../protocol/api/jobspec.ts';
 import { SkeinError } from '../../../protocol/errors.ts';
 import type { JobId, PeerId, Sha256 } from '../../../protocol/ids.ts';
@@ -100,6 +100,11 @@ policy('a job is kept for its own time, else for that of the mesh, from its end 
   const past = (max: number) => jobsPastKeep(jobs, { keepMs: 30 * DAY }, { now: 100 * DAY, max });
   assert.equal(past(10), ['old', 'kept shorter']);
   assert.equal(past(1), ['old']);
+});
+
+policy('a ticket goes a week after it has expired', () => {
+  const past = (expiresAt: number) => ticketPastUse({ expiresAt }, 100 * DAY);
+  assert.equal([past(93 * DAY - 1), past(93 * DAY), past(101 * DAY)], [true, false, false]);
 });
 
 policy('an idempotency key goes after seven days, and never before its job', () => {

@@ -35,9 +35,11 @@ test('a range is cut to what there is, and one outside is refused with the lengt
   assert.equal(parseRange('bytes=0-0', 10), { offset: 0, sizeBytes: 1 });
   assert.equal(parseRange('bytes=3-', 10), { offset: 3, sizeBytes: 7 });
   assert.equal(parseRange('bytes=3-99', 10), { offset: 3, sizeBytes: 7 });
+  assert.equal(parseRange('bytes=3-99999999999999999999', 10), { offset: 3, sizeBytes: 7 });
+  assert.equal(parseRange('BYTES=3-', 10), { offset: 3, sizeBytes: 7 });
   assert.equal(parseRange('bytes=-4', 10), { offset: 6, sizeBytes: 4 });
   assert.equal(parseRange('bytes=-99', 10), { offset: 0, sizeBytes: 10 });
-  for (const header of ['bytes=10-', 'bytes=99-100', 'bytes=-0'])
+  for (const header of ['bytes=10-', 'bytes=99-100', 'bytes=-0', 'bytes=99999999999999999999-'])
     fails(() => parseRange(header, 10), 'range-not-satisfiable');
   fails(() => parseRange('bytes=0-', 0), 'range-not-satisfiable');
   assert.is(contentRange({ offset: 3, sizeBytes: 7 }, 10), 'bytes 3-9/10');
@@ -47,6 +49,7 @@ test('what is no single range of bytes is answered whole', () => {
   for (const header of [undefined, '', 'bytes=-', 'bytes=5-2', 'bytes=0-1,3-4', 'lines=0-1', 'bytes=a-b']) {
     assert.is(parseRange(header, 10), undefined);
   }
+  assert.is(parseRange('bytes=-5', 0), undefined, 'the last bytes of nothing are all of it');
 });
 
 test('two bodies that mean the same have one canonical text', () => {

@@ -344,7 +344,16 @@ test('a ticket that is made twice is one ticket', () => {
 });
 
 const key = (keyHash: string, replaces: string | null = null, at = 10) =>
-  ({ kind: 'key.created', keyHash, name: keyHash, scope: 'submit', project: 'default', at, replaces }) as const;
+  ({
+    kind: 'key.created',
+    keyHash,
+    name: keyHash,
+    scope: 'submit',
+    project: 'default',
+    at,
+    replaces,
+    idempotency: null,
+  }) as const;
 
 test('a key that replaces another revokes it in the same step', () => {
   const state = meshOf(ANN);
@@ -380,6 +389,71 @@ test('a key is revoked once: the first time counts', () => {
   state.done({ kind: 'key.revoked', keyHash: 'k', at: 25 });
   assert.is(state.view.get(keys.key('k'))?.revokedAt, 15);
   state.refused({ kind: 'key.revoked', keyHash: 'none', at: 15 }, 'not-found');
+});
+
+const admin = (keyHash: string, replaces: string | null = null) =>
+  ({ ...key(keyHash, replaces), scope: 'admin' }) as const;
+const revoked = (keyHash: string) => ({ kind: 'key.revoked', keyHash, at: 20 }) as const;
+
+test('of two revocations that would leave no admin key the second is refused', () => {
+  const state = meshOf(ANN);
+  state.done(admin('a'));
+  state.done(admin('b'));
+  state.done(key('c'));
+  state.done(revoked('a'));
+  state.done(revoked('a'));
+  state.refused(revoked('b'), 'state-conflict');
+  assert.is(state.view.get(keys.key('b'))?.revokedAt, null);
+  state.done(revoked('c'));
+  state.done(admin('d'));
+  state.done(revoked('b'));
+});
+
+test('the last admin key may be replaced by another, and by no lesser one', () => {
+  const state = meshOf(ANN);
+  state.done(admin('a'));
+  state.refused(key('lesser', 'a'), 'state-conflict');
+  state.done(admin('b', 'a'));
+  state.refused(revoked('b'), 'state-conflict');
+});
+
+test('a key that is there is nobody else’s', () => {
+  const state = meshOf(ANN);
+  state.done(key('k'));
+  state.refused({ ...key('k'), name: 'other' }, 'state-conflict');
+  state.refused(admin('k'), 'state-conflict');
+});
+
+const idempotency = { key: 'once', bodyHash: 'x' } as const;
+
+test('tickets, keys and drains act once under one idempotency key, and their answers hold no secret', () => {
+  const state = meshOf(ANN, BOB);
+  for (const [command, answer] of [
+    [ticketCreated('t', { uses: 2 }), { roles: ['worker'], uses: 2, expiresAt: 1_000_000 }],
+    [key('k'), { keyHash: 'k' }],
+    [draining(BOB), { state: 'draining' }],
+  ] as const) {
+    const asked = { ...command, idempotency: { ...idempotency, key: command.kind } };
+    assert.equal(state.done(asked), answer);
+    if (command.kind === 'ticket.created') state.done(joined(CAT, 't'));
+    if (command.kind === 'member.draining') state.done(draining(BOB, false));
+    assert.equal(state.apply(asked).outcome, { kind: 'done', answer, replayed: true });
+    const other = { ...asked, idempotency: { key: command.kind, bodyHash: 'y' } };
+    state.refused(other, 'idempotency-mismatch');
+  }
+  assert.is(state.member(BOB).state, 'alive', 'an old request repeated does not drain again');
+});
+
+test('a ticket that has expired is dropped, one that has not stays, and who came by it is still known', () => {
+  const state = meshOf(ANN);
+  state.done(ticketCreated('t', { expiresAt: 500 }));
+  const first = state.done(joined(BOB, 't'));
+  state.done({ kind: 'tickets.dropped', secretHashes: ['t', 'none'], at: 499 });
+  assert.is(state.view.get(keys.ticket('t'))?.usesLeft, 0);
+  state.done({ kind: 'tickets.dropped', secretHashes: ['t'], at: 500 });
+  assert.is(state.view.get(keys.ticket('t')), undefined);
+  assert.equal(state.done(joined(BOB, 't')), first);
+  state.refused(joined(CAT, 't'), 'ticket-refused');
 });
 
 test('a fence is made of the epoch and the index', () => {
