@@ -22,6 +22,7 @@ import { faults } from './faults.ts';
 import { GatewayPart } from './gateway-part.ts';
 import { Gossip } from './gossip/gossip.ts';
 import { realMachine } from './gossip/machine.ts';
+import { isLoopback, Neighbours } from './gossip/neighbours.ts';
 import { type Identity, openIdentity } from './identity/identity.ts';
 import { makeVerifier } from './identity/signing.ts';
 import { redeem } from './membership/join.ts';
@@ -76,7 +77,7 @@ async function start(options: NodeOptions, started: (() => Promise<void>)[]): Pr
   const roles = chooseRoles(options, before, ticket);
   const book = new MemberBook(bookMemory(storage));
   const gateway = roles.includes('gateway');
-  const wanted: Kept = { ...keptFrom(options, before, { gateway, roles }), meshId };
+  const wanted: Kept = { ...keptFrom(options, before, { roles, ticket }), meshId };
   const transport = await startTransport({
     options,
     wanted,
@@ -88,7 +89,7 @@ async function start(options: NodeOptions, started: (() => Promise<void>)[]): Pr
     out,
     meshId,
     ticket,
-    first: before === undefined,
+    first: (before?.listen ?? []).length === 0,
   });
   started.push(() => transport.transport.stop());
   const machine = realMachine();
@@ -148,7 +149,7 @@ async function start(options: NodeOptions, started: (() => Promise<void>)[]): Pr
       blobs: () => blobUse,
       status: () => (workerPart === undefined ? gatewayPart?.status() : undefined),
     },
-    { name, roles: kept.roles as Role[], version: shared.version, dialOutOnly: kept.listen.length === 0 },
+    { name, roles: kept.roles as Role[], version: shared.version },
   );
   const core: Core = { ...shared, kept, transport: transport.transport, gossip };
   let gatewayPart: GatewayPart | undefined;
@@ -166,6 +167,11 @@ async function start(options: NodeOptions, started: (() => Promise<void>)[]): Pr
   new BlobServer({ transport: transport.transport, store: blobs, clock }, { gateway }).start();
   gossip.start();
   started.push(async () => gossip.stop());
+  if (!gateway) {
+    const linked = new AbortController();
+    started.push(async () => linked.abort());
+    new Neighbours({ transport: transport.transport, table: gossip.table, members, clock }).start(linked.signal);
+  }
   if (kept.roles.includes('worker')) {
     workerPart = await WorkerPart.start(core);
     const part = workerPart;
@@ -240,7 +246,7 @@ function chooseRoles(options: NodeOptions, before: Kept | undefined, ticket: Tic
 function keptFrom(
   options: NodeOptions,
   before: Kept | undefined,
-  { gateway, roles }: { readonly gateway: boolean; readonly roles: readonly Role[] },
+  { roles, ticket }: { readonly roles: readonly Role[]; readonly ticket: Ticket | undefined },
 ): Omit<Kept, 'meshId'> {
   const { http } = options;
   return {
@@ -250,19 +256,25 @@ function keptFrom(
     httpHost: http.explicit ? http.host : (before?.httpHost ?? http.host),
     // Whoever asks for any port gets the same one again at the next start.
     httpPort: http.explicit && http.port !== 0 ? http.port : (before?.httpPort ?? (http.explicit ? 0 : null)),
-    listen: listenOf(options, before, gateway),
+    listen: listenOf(options, before, ticket),
     announce: options.announce.length > 0 ? options.announce.map(announced) : (before?.announce ?? []),
   };
 }
 
-function listenOf({ listen, embedded }: NodeOptions, before: Kept | undefined, gateway: boolean): readonly string[] {
+function listenOf(
+  { listen, embedded }: NodeOptions,
+  before: Kept | undefined,
+  ticket: Ticket | undefined,
+): readonly string[] {
   // Nobody has to find the mesh `local` again: it never waits for a port.
   if (embedded) return [multiaddrOf(listen.host, 0)];
   const kept = before?.listen ?? [];
   const again =
     listen.port === 0 && kept.some((address) => address.startsWith(multiaddrOf(listen.host, 0).slice(0, -1)));
-  if (listen.explicit && !again) return [multiaddrOf(listen.host, listen.port)];
-  return before === undefined && gateway ? [multiaddrOf(listen.host, listen.port)] : kept;
+  if (kept.length > 0 && (!listen.explicit || again)) return kept;
+  // Whoever joins from another machine is to be found by the others too: without that they all lose each other with a gateway.
+  const isRemote = ticket?.addresses.some((address) => !isLoopback(address)) === true;
+  return [multiaddrOf(isRemote && !listen.explicit ? '0.0.0.0' : listen.host, listen.port)];
 }
 
 function multiaddrOf(host: string, port: number): string {
@@ -291,26 +303,26 @@ interface TransportNeeds {
   readonly out: Core['out'];
   readonly meshId: MeshId;
   readonly ticket: Ticket | undefined;
-  /** This data folder's first start. */
+  /** Never listened before. */
   readonly first: boolean;
 }
 
-/** At the first start a default port that is taken gives way to the next free one; later others know it by that port. */
+/** A default port that is taken gives way to the next free one; not a gateway's after its first start: others know it by that. */
 async function startTransport(
   needs: TransportNeeds,
 ): Promise<{ transport: Libp2pTransport; kept: Pick<Kept, 'listen'> }> {
-  const { options, wanted, identity, book, clock, random, out, meshId, ticket } = needs;
+  const { options, wanted, gateway, identity, book, clock, random, out, meshId, ticket } = needs;
   if (ticket !== undefined) book.trust(ticket.peerIds);
-  const fixed = options.listen.explicit || options.embedded || wanted.listen.length === 0 || !needs.first;
+  const fixed = options.listen.explicit || options.embedded || (gateway && !needs.first);
   for (let tried = 0; ; tried++) {
     const listen = wanted.listen.map((address) => moved(address, tried));
     const transport = new Libp2pTransport(
       { identity, verifier: makeVerifier(), admission: book, clock, random, log: out },
-      { listen, announce: wanted.announce, meshId, dialOutOnly: wanted.listen.length === 0 },
+      { listen, announce: wanted.announce, meshId, dialOutOnly: false },
     );
     try {
       await transport.start();
-      return { transport, kept: { listen: listen.length === 0 ? [] : withRealPorts(listen, transport.addresses()) } };
+      return { transport, kept: { listen: withRealPorts(listen, transport.listening()) } };
     } catch (error) {
       await transport.stop().catch(() => undefined);
       const taken = error instanceof SkeinError && error.code === 'port-in-use';

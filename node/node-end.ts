@@ -2,6 +2,7 @@
 // in place, a launcher's closed pipe and idleness (the mesh `local`) end it.
 import { closeSync, writeSync } from 'node:fs';
 import { Socket } from 'node:net';
+import type { PeerId } from '../protocol/ids.ts';
 import { surroundings } from './config/folders.ts';
 import { removeNodeEntry, writeNodeEntry } from './config/nodes.ts';
 import type { Core } from './core.ts';
@@ -14,6 +15,8 @@ const LAUNCHER_LOOK_MS = 500;
 const IDLE_MS = 60_000;
 const IDLE_LOOK_MS = 1_000;
 const NOTE_EVERY_MS = 2_000;
+/** Of members that may be up when this node is not: few suffice. */
+const ADDRESSES_MAX = 32;
 const READY_POLL_MS = 20;
 const READY_LIMIT_MS = 20_000;
 
@@ -57,8 +60,8 @@ export class NodeEnd {
     out.info({ url, pid: process.pid }, 'ready');
     if (!options.embedded) {
       process.stderr.write(`skein: ready  ${kept.name} (${kept.roles.join(', ')})  mesh ${meshName}${where}${lease}\n`);
-      if (gateway !== undefined)
-        process.stderr.write('skein: add a worker: skein ticket, then on the other machine: skein join TICKET\n');
+      if (gateway === undefined) this.#sayWhereItListens();
+      else process.stderr.write('skein: add a worker: skein ticket, then on the other machine: skein join TICKET\n');
     }
     if (readyFd === undefined) return;
     const addresses = transport.addresses();
@@ -77,14 +80,31 @@ export class NodeEnd {
     closeSync(readyFd);
   }
 
+  #sayWhereItListens(): void {
+    const { options, kept } = this.#core;
+    const port = options.listen.explicit
+      ? undefined
+      : /^\/ip4\/0\.0\.0\.0\/tcp\/(\d+)$/.exec(kept.listen[0] ?? '')?.[1];
+    if (port === undefined) return;
+    process.stderr.write(
+      `skein: members may reach it on port ${port} of all addresses (--listen 127.0.0.1:0: on none)\n`,
+    );
+  }
+
   /** What `skein peers` on this machine needs to join the gossip; kept current while this node runs. */
   async #noteForObservers(): Promise<void> {
-    const { clock, options, members, transport, out } = this.#core;
+    const { clock, options, members, transport, gossip, out } = this.#core;
     let written = '';
+    // Also where others are told to dial elsewhere (--announce).
+    const own = transport.listening().map((address) => `${address}/p2p/${transport.self}`);
     const write = async (): Promise<void> => {
       const list = members.current();
       const gateways = list.gateways.flatMap((gateway) => gateway.addresses);
-      const note = { list, addresses: [...new Set([...transport.addresses(), ...gateways])] };
+      const others = list.members.flatMap(
+        ({ peerId }) => gossip.table.get(peerId as PeerId)?.heartbeat.addresses ?? [],
+      );
+      const addresses = new Set([...own, ...transport.addresses(), ...gateways, ...others]);
+      const note = { list, addresses: [...addresses].slice(0, ADDRESSES_MAX) };
       const text = JSON.stringify(note);
       if (text === written) return;
       await writeObserverNote(options.dataFolder, note);

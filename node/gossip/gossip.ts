@@ -41,7 +41,7 @@ export interface Beat {
 export interface GossipParts {
   readonly transport: Pick<
     Transport,
-    'self' | 'addresses' | 'publish' | 'subscribe' | 'connected' | 'onConnection' | 'reconnect'
+    'self' | 'addresses' | 'reach' | 'publish' | 'subscribe' | 'connected' | 'onConnection' | 'reconnect'
   >;
   readonly signer: Signer;
   readonly verifier: Verifier;
@@ -59,7 +59,6 @@ export interface GossipOptions {
   readonly name: string;
   readonly roles: readonly Role[];
   readonly version: string;
-  readonly dialOutOnly: boolean;
 }
 
 const lookMs = 250;
@@ -156,7 +155,7 @@ export class Gossip {
 
   #heartbeat(status: BeatStatus, sequence: number, sentAtUptimeMs: number): Heartbeat {
     const { transport, machine, blobs } = this.#parts;
-    const { name, roles, version, dialOutOnly } = this.#options;
+    const { name, roles, version } = this.#options;
     const { busy, begun, ...rest } = status;
     return {
       ...rest,
@@ -170,7 +169,7 @@ export class Gossip {
       begun: begun.slice(0, fencesMax),
       slots: { busy, total: status.claim.slots },
       blobs: blobs(),
-      reach: dialOutOnly ? 'dials-out' : 'direct',
+      reach: transport.reach(),
       addresses: [...transport.addresses()].slice(0, 16),
       sentAtUptimeMs,
     };

@@ -22,7 +22,8 @@ export interface RedialParts {
   readonly self: PeerId;
   readonly clock: Clock;
   readonly random: Random;
-  readonly dialsAlways: boolean;
+  /** Whether this peer waits to be dialled and never dials by itself. */
+  readonly awaitsDials: (peer: PeerId) => boolean;
   readonly isConnected: (peer: PeerId) => boolean;
   /** Whether the member list allows it now. */
   readonly mayDial: (peer: PeerId) => boolean;
@@ -75,11 +76,11 @@ export class Redial {
   }
 
   #isDue(peer: PeerId, kept: Kept): boolean {
-    const { self, clock, dialsAlways, isConnected, mayDial } = this.#parts;
+    const { self, clock, awaitsDials, isConnected, mayDial } = this.#parts;
     const now = clock.monotonic();
     if (kept.dialling || kept.addresses.length === 0 || kept.nextDialMs > now) return false;
     if (isConnected(peer) || !mayDial(peer)) return false;
-    return dialsAlways || self < peer || now - kept.lostAtMs >= patienceMs;
+    return self < peer || awaitsDials(peer) || now - kept.lostAtMs >= patienceMs;
   }
 
   async #dial(peer: PeerId, kept: Kept): Promise<void> {

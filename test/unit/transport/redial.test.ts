@@ -8,7 +8,7 @@ import { ManualClock } from '../../support/manual-clock.ts';
 const low = 'a' as PeerId;
 const high = 'b' as PeerId;
 
-function bed(self: PeerId, options: { dialsAlways?: boolean; mayDial?: boolean } = {}) {
+function bed(self: PeerId, options: { awaitsDials?: boolean; mayDial?: boolean } = {}) {
   const clock = new ManualClock();
   const stop = new AbortController();
   const dials: number[] = [];
@@ -17,7 +17,7 @@ function bed(self: PeerId, options: { dialsAlways?: boolean; mayDial?: boolean }
     self,
     clock,
     random: seededRandom('redial'),
-    dialsAlways: options.dialsAlways ?? false,
+    awaitsDials: () => options.awaitsDials ?? false,
     isConnected: () => world.connected,
     mayDial: () => options.mayDial ?? true,
     dial: async () => {
@@ -42,8 +42,8 @@ test('the lower peer id dials at once, the higher one only when that has not wor
   assert.is(second.dials.length, 1);
 });
 
-test('a node that only dials out does not wait for anyone', () => {
-  const { redial, dials } = bed(high, { dialsAlways: true });
+test('a peer that never dials is not waited for', () => {
+  const { redial, dials } = bed(high, { awaitsDials: true });
   redial.keep(low, ['x']);
   assert.is(dials.length, 1);
 });
