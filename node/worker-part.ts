@@ -70,7 +70,7 @@ export class WorkerPart {
     const attempts = new Attempts({ runtime, workshop, clock, out });
     const reporter = new Reporter({ gateways: this.#gateways, clock, log: out });
     const signal = this.#stopped.signal;
-    transport.handle('work', workMethods.logRead, (_, body) =>
+    this.#gateways.handle(workMethods.logRead, (body) =>
       serveLog(
         {
           clock,

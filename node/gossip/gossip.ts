@@ -215,10 +215,8 @@ export class Gossip {
   }
 
   #hearBeacon(from: PeerId, message: Uint8Array): void {
-    const { epochId, members } = this.#parts.members.current();
     const envelope = readEnvelope(message);
-    if (envelope === undefined || envelope.epochId !== epochId) return;
-    if (!members.some(({ peerId, roles }) => peerId === from && roles.includes('gateway'))) return;
+    if (envelope === undefined || envelope.epochId !== this.#parts.members.current().epochId) return;
     try {
       const beacon = beaconCodec.decode(envelope.body);
       if (beacon.leader !== from || beacon.term < (this.#beacon?.term ?? 0)) return;

@@ -99,8 +99,8 @@ export class Libp2pTransport implements Transport {
       self: this.self,
       clock,
       random: random.fork('redial'),
-      // Gateways wait for their workers.
-      awaitsDials: (peer) => options.dialOutOnly || (admission.isGateway(peer) && !admission.isGateway(this.self)),
+      dialsAlways: options.dialOutOnly,
+      isGateway: (peer) => admission.isGateway(peer),
       isConnected: (peer) => this.#connectionTo(peer) !== undefined,
       mayDial: (peer) => this.#gate.admitsDial(peer),
       dial: (peer, addresses) => this.#dialPeer(peer, addresses),

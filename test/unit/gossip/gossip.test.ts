@@ -33,7 +33,7 @@ async function bed(names: readonly string[]) {
   );
   const admission = {
     isMember: () => true,
-    isGateway: () => false,
+    isGateway: (peer: string) => peer === keys[0]?.peerId,
     isObserver: () => false,
     joinable: () => false,
   };

@@ -8,7 +8,7 @@ import { ManualClock } from '../../support/manual-clock.ts';
 const low = 'a' as PeerId;
 const high = 'b' as PeerId;
 
-function bed(self: PeerId, options: { awaitsDials?: boolean; mayDial?: boolean } = {}) {
+function bed(self: PeerId, options: { dialsAlways?: boolean; gateways?: readonly PeerId[]; mayDial?: boolean } = {}) {
   const clock = new ManualClock();
   const stop = new AbortController();
   const dials: number[] = [];
@@ -17,7 +17,8 @@ function bed(self: PeerId, options: { awaitsDials?: boolean; mayDial?: boolean }
     self,
     clock,
     random: seededRandom('redial'),
-    awaitsDials: () => options.awaitsDials ?? false,
+    dialsAlways: options.dialsAlways ?? false,
+    isGateway: (peer) => options.gateways?.includes(peer) ?? false,
     isConnected: () => world.connected,
     mayDial: () => options.mayDial ?? true,
     dial: async () => {
@@ -42,10 +43,20 @@ test('the lower peer id dials at once, the higher one only when that has not wor
   assert.is(second.dials.length, 1);
 });
 
-test('a peer that never dials is not waited for', () => {
-  const { redial, dials } = bed(high, { awaitsDials: true });
+test('a node that only dials out does not wait for anyone', () => {
+  const { redial, dials } = bed(high, { dialsAlways: true });
   redial.keep(low, ['x']);
   assert.is(dials.length, 1);
+});
+
+test('a worker dials its gateway at once whatever their ids, and the gateway waits for it', async () => {
+  const worker = bed(high, { gateways: [low] });
+  worker.redial.keep(low, ['x']);
+  assert.is(worker.dials.length, 1);
+  const gateway = bed(low, { gateways: [low] });
+  gateway.redial.keep(high, ['x']);
+  await gateway.clock.advance(1900);
+  assert.is(gateway.dials.length, 0);
 });
 
 test('it tries for ever, a few seconds apart, and never in step', async () => {
