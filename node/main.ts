@@ -28,6 +28,7 @@ import { makeVerifier } from './identity/signing.ts';
 import { redeem } from './membership/join.ts';
 import { MemberBook } from './membership/member-book.ts';
 import { NodeEnd } from './node-end.ts';
+import { readObserverNote } from './observer-note.ts';
 import { openLog } from './output-log.ts';
 import { platform } from './runtime/platform.ts';
 import { LevelStorage } from './storage/level.ts';
@@ -37,6 +38,7 @@ import { WorkerPart } from './worker-part.ts';
 const ALL_ROLES: readonly Role[] = ['worker', 'gateway', 'voter'];
 const FOUND_TIMEOUT_MS = 15_000;
 const PORTS_TRIED = 64;
+const LOOK_UP_TIMEOUT_MS = 3_000;
 
 export interface RunningNode {
   /** Resolves with the exit code once the node has ended, by a signal or by itself. */
@@ -166,6 +168,7 @@ async function start(options: NodeOptions, started: (() => Promise<void>)[]): Pr
   });
   new BlobServer({ transport: transport.transport, store: blobs, clock }, { gateway }).start();
   gossip.start();
+  await lookUpOthers(core, asked);
   started.push(async () => gossip.stop());
   if (!gateway) {
     const linked = new AbortController();
@@ -360,6 +363,19 @@ async function joinMesh(
   await book.accept(joined.list);
   book.trust([]);
   return { name: joined.member.name, roles: joined.member.roles };
+}
+
+/**
+ * Dials once where members were last heard, and where a ticket says that a gateway is: whoever moved meanwhile, this node or
+ * a gateway, is found again by anyone whom both can reach.
+ */
+async function lookUpOthers({ options, transport, out }: Core, ticket: Ticket | undefined): Promise<void> {
+  const note = await readObserverNote(options.dataFolder);
+  for (const address of new Set([...(ticket?.addresses ?? []), ...(note?.addresses ?? [])])) {
+    transport
+      .dial(address, { timeoutMs: LOOK_UP_TIMEOUT_MS })
+      .catch((error: unknown) => out.debug({ err: error, address }, 'no member is there any more'));
+  }
 }
 
 interface Founding {

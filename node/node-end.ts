@@ -7,7 +7,7 @@ import { surroundings } from './config/folders.ts';
 import { removeNodeEntry, writeNodeEntry } from './config/nodes.ts';
 import type { Core } from './core.ts';
 import type { GatewayPart } from './gateway-part.ts';
-import { writeObserverNote } from './observer-note.ts';
+import { readObserverNote, writeObserverNote } from './observer-note.ts';
 import { withoutEcho } from './signals.ts';
 import type { WorkerPart } from './worker-part.ts';
 
@@ -15,7 +15,7 @@ const LAUNCHER_LOOK_MS = 500;
 const IDLE_MS = 60_000;
 const IDLE_LOOK_MS = 1_000;
 const NOTE_EVERY_MS = 2_000;
-/** Of members that may be up when this node is not: few suffice. */
+/** Of members that may be up when this node is not; the latest heard come first. */
 const ADDRESSES_MAX = 32;
 const READY_POLL_MS = 20;
 const READY_LIMIT_MS = 20_000;
@@ -95,6 +95,8 @@ export class NodeEnd {
   async #noteForObservers(): Promise<void> {
     const { clock, options, members, transport, gossip, out } = this.#core;
     let written = '';
+    // Who is away today may be there tomorrow.
+    const before = (await readObserverNote(options.dataFolder))?.addresses ?? [];
     // Also where others are told to dial elsewhere (--announce).
     const own = transport.listening().map((address) => `${address}/p2p/${transport.self}`);
     const write = async (): Promise<void> => {
@@ -103,7 +105,7 @@ export class NodeEnd {
       const others = list.members.flatMap(
         ({ peerId }) => gossip.table.get(peerId as PeerId)?.heartbeat.addresses ?? [],
       );
-      const addresses = new Set([...own, ...transport.addresses(), ...gateways, ...others]);
+      const addresses = new Set([...own, ...transport.addresses(), ...gateways, ...others, ...before]);
       const note = { list, addresses: [...addresses].slice(0, ADDRESSES_MAX) };
       const text = JSON.stringify(note);
       if (text === written) return;

@@ -52,6 +52,7 @@ export class WorkerPart {
     this.#core = core;
     this.#gateways = new Gateways(transport);
     this.#gateways.update(members.current().gateways as { peerId: PeerId; addresses: string[] }[]);
+    gossip.onHeartbeat(({ peerId, addresses }) => this.#gateways.moved(peerId as PeerId, addresses));
     // A gateway's store is no cache: what it holds is swept by the log's references.
     this.#isCache = !kept.roles.includes('gateway');
     const room = new Room(core.options.dataFolder, clock, () => this.#evict(0));

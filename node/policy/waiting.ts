@@ -15,9 +15,10 @@ export interface Question {
   readonly offers: readonly (Offer & { readonly name: string })[];
 }
 
+/** For a job of which something is queued or nothing has begun. */
 export function verdictOf(question: Question): { readonly verdict: Verdict; readonly sentence: string } {
   const { counts, offers } = question;
-  if (counts.queued === 0) return { verdict: 'running', sentence: `${counts.running} of its tasks run` };
+  if (counts.queued === 0) return { verdict: 'running', sentence: grantedSentence(counts.running) };
   if (!question.led)
     return { verdict: 'no-leader', sentence: 'no leader is there to give its tasks out; voters are electing one' };
   if (offers.length === 0)
@@ -37,6 +38,10 @@ export function verdictOf(question: Question): { readonly verdict: Verdict; read
   }
   return { verdict: 'no-room', sentence: busy };
 }
+
+/** Held ahead of a free slot, or its files are on their way. */
+const grantedSentence = (count: number): string =>
+  `${count === 1 ? 'one task is' : `${count} tasks are`} granted, and no worker has begun ${count === 1 ? 'it' : 'one'} yet`;
 
 /** The sentence where none of the workers could ever meet the needs, else undefined. */
 export function unmetSentence(

@@ -32,6 +32,12 @@ export class Gateways {
     }
   }
 
+  /** Where a gateway says that it is now. */
+  moved(peer: PeerId, addresses: readonly string[]): void {
+    const isAway = this.#peers.includes(peer) && peer !== this.#transport.self;
+    if (isAway && addresses.length > 0) this.#transport.keep(peer, addresses);
+  }
+
   /** Answers gateways alone: what they tell a worker to run, another member must not. */
   handle(method: string, handler: (body: Uint8Array) => Promise<Uint8Array>): void {
     this.#transport.handle('work', method, async (from, body) => {

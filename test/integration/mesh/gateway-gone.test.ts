@@ -1,9 +1,11 @@
 // The only gateway is gone: `skein peers` still says who is there, from any machine with a node, and why nothing starts.
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import type { PeerList } from '../../../protocol/api/mesh.ts';
 import { Cli } from '../../support/cli.ts';
-import { Mesh, until } from '../../support/mesh.ts';
+import { freePort, Mesh, until } from '../../support/mesh.ts';
 
 /** name, state, whether it was heard */
 const shown = ({ items }: PeerList): readonly string[] =>
@@ -47,6 +49,32 @@ test('after kill -9 of the only gateway, workers that joined without --listen he
   await gateway.start();
   await sees('a suspect unheard', 'b alive heard', 'c alive heard', 'gw alive heard');
   assert.is(last?.leader, gateway.ready.peerId);
+});
+
+test('a gateway that comes back on another port is found by its workers, and by one that starts later', async () => {
+  await using mesh = new Mesh();
+  const gateway = await mesh.up({ roles: 'gateway,voter' });
+  const stays = await mesh.join('stays', { slots: 1 });
+  const later = await mesh.join('later', { slots: 1 });
+  // The gateway has heard both, and noted where.
+  const noted = (): string => readFileSync(join(gateway.folder, 'observer.json'), 'utf8');
+  await until('both are noted', () => [stays, later].every(({ ready }) => noted().includes(`${ready.addresses[0]}"`)));
+  await later.kill();
+  await gateway.kill();
+  const moved = `127.0.0.1:${await freePort()}`;
+  const args = gateway.args.map((arg, n) => (gateway.args[n - 1] === '--listen' ? moved : arg));
+  await gateway.start({}, args);
+  const first = await mesh.shell('echo found');
+  assert.is((await mesh.untilEnded(first.jobId)).state, 'completed');
+  await until('the move is noted', () =>
+    readFileSync(join(stays.folder, 'observer.json'), 'utf8').includes(moved.slice('127.0.0.1:'.length)),
+  );
+  // It was away all the time: another worker, or its old port, is where it looks.
+  await later.start();
+  await stays.kill();
+  const second = await mesh.shell('echo found');
+  assert.is((await mesh.untilEnded(second.jobId)).state, 'completed');
+  assert.is((await mesh.task(second.jobId)).attempts.at(-1)?.peer, 'later');
 });
 
 test.run();

@@ -19,11 +19,13 @@ const counts = { queued: 3, running: 2, completed: 0, failed: 0, cancelled: 0 };
 const ask = (question: Partial<Question> = {}) =>
   verdictOf({ needs: undefined, counts, led: true, ahead: 0, maxParallel: undefined, offers: [worker], ...question });
 
-test('a job of which nothing is queued does not wait', () => {
+test('a job whose tasks are all granted and none begun is not said to run', () => {
   assert.equal(ask({ counts: { ...counts, queued: 0 }, led: false }), {
     verdict: 'running',
-    sentence: '2 of its tasks run',
+    sentence: '2 tasks are granted, and no worker has begun one yet',
   });
+  const { sentence } = ask({ counts: { ...counts, queued: 0, running: 1 } });
+  assert.is(sentence, 'one task is granted, and no worker has begun it yet');
 });
 
 test('without a leader nothing is given out, whatever room there is', () => {

@@ -113,6 +113,15 @@ test('a new list keeps the order in which gateways proved good, and an empty one
   assert.equal(gateways.peers, [BOB, ANN, CAT]);
 });
 
+test('a gateway is kept to where its own heartbeat says that it is', () => {
+  const { transport, gateways } = known(ANN, CAT);
+  gateways.moved(ANN, ['/dns/elsewhere']);
+  gateways.moved(ANN, []);
+  gateways.moved(BOB, ['/dns/bob']);
+  gateways.moved(CAT, ['/dns/self']);
+  assert.equal([...transport.kept], [[ANN, ['/dns/elsewhere']]]);
+});
+
 test('what gateways tell a worker is taken from them alone: another worker cannot grant it anything', async () => {
   const { transport, gateways } = known(ANN);
   gateways.handle('grants', async (body) => body);
