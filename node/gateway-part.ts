@@ -12,6 +12,7 @@ import type { ReplicatedLog } from './consensus/log.ts';
 import type { Core } from './core.ts';
 import { type Kept, saveKept } from './data-folder.ts';
 import type { BeatStatus } from './gossip/gossip.ts';
+import { isLoopback } from './gossip/neighbours.ts';
 import { housekeeping } from './leader/housekeeping.ts';
 import { Intake } from './leader/intake.ts';
 import { Leader } from './leader/leader.ts';
@@ -192,5 +193,3 @@ export class GatewayPart {
     await this.leader.stop();
   }
 }
-
-const isLoopback = (address: string): boolean => /^\/ip4\/127\.|^\/ip6\/::1\//.test(address);

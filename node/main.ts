@@ -22,11 +22,13 @@ import { faults } from './faults.ts';
 import type { GatewayPart } from './gateway-part.ts';
 import { Gossip } from './gossip/gossip.ts';
 import { realMachine } from './gossip/machine.ts';
+import { isLoopback, Neighbours } from './gossip/neighbours.ts';
 import { type Identity, openIdentity } from './identity/identity.ts';
 import { makeVerifier } from './identity/signing.ts';
 import { redeem } from './membership/join.ts';
 import { MemberBook } from './membership/member-book.ts';
 import { NodeEnd } from './node-end.ts';
+import { readObserverNote } from './observer-note.ts';
 import { openLog } from './output-log.ts';
 import { platform } from './runtime/platform.ts';
 import { LevelStorage } from './storage/level.ts';
@@ -37,6 +39,7 @@ const ALL_ROLES: readonly Role[] = ['worker', 'gateway', 'voter'];
 const FOUND_TIMEOUT_MS = 15_000;
 const PORTS_TRIED = 64;
 const HTTP_HOST = '127.0.0.1';
+const LOOK_UP_TIMEOUT_MS = 3_000;
 
 export interface RunningNode {
   /** Resolves with the exit code once the node has ended, by a signal or by itself. */
@@ -77,7 +80,7 @@ async function start(options: NodeOptions, started: (() => Promise<void>)[]): Pr
   const roles = chooseRoles(options, before, ticket);
   const book = new MemberBook(bookMemory(storage));
   const gateway = roles.includes('gateway');
-  const wanted: Kept = { ...keptFrom(options, before, { gateway, roles }), meshId };
+  const wanted: Kept = { ...keptFrom(options, before, { roles, ticket }), meshId };
   const transport = await startTransport({
     options,
     wanted,
@@ -89,7 +92,7 @@ async function start(options: NodeOptions, started: (() => Promise<void>)[]): Pr
     out,
     meshId,
     ticket,
-    first: before === undefined,
+    first: (before?.listen ?? []).length === 0,
   });
   started.push(() => transport.transport.stop());
   const machine = realMachine();
@@ -150,7 +153,7 @@ async function start(options: NodeOptions, started: (() => Promise<void>)[]): Pr
       blobs: () => blobUse,
       status: () => (workerPart === undefined ? gatewayPart?.status() : undefined),
     },
-    { name, roles: kept.roles as Role[], version: shared.version, dialOutOnly: kept.listen.length === 0 },
+    { name, roles: kept.roles as Role[], version: shared.version },
   );
   const core: Core = { ...shared, kept, transport: transport.transport, gossip };
   let gatewayPart: GatewayPart | undefined;
@@ -168,7 +171,13 @@ async function start(options: NodeOptions, started: (() => Promise<void>)[]): Pr
   });
   new BlobServer({ transport: transport.transport, store: blobs, clock }, { gateway }).start();
   gossip.start();
+  await lookUpOthers(core, asked);
   started.push(async () => gossip.stop());
+  if (!gateway) {
+    const linked = new AbortController();
+    started.push(async () => linked.abort());
+    new Neighbours({ transport: transport.transport, table: gossip.table, members, clock }).start(linked.signal);
+  }
   if (kept.roles.includes('worker')) {
     workerPart = await WorkerPart.start(core);
     const part = workerPart;
@@ -243,7 +252,7 @@ function chooseRoles(options: NodeOptions, before: Kept | undefined, ticket: Tic
 function keptFrom(
   options: NodeOptions,
   before: Kept | undefined,
-  { gateway, roles }: { readonly gateway: boolean; readonly roles: readonly Role[] },
+  { roles, ticket }: { readonly roles: readonly Role[]; readonly ticket: Ticket | undefined },
 ): Omit<Kept, 'meshId'> {
   const { http } = options;
   return {
@@ -253,19 +262,25 @@ function keptFrom(
     httpHost: http.explicit ? http.host : (before?.httpHost ?? http.host),
     // Whoever asks for any port gets the same one again at the next start.
     httpPort: http.explicit && http.port !== 0 ? http.port : (before?.httpPort ?? (http.explicit ? 0 : null)),
-    listen: listenOf(options, before, gateway),
+    listen: listenOf(options, before, ticket),
     announce: options.announce.length > 0 ? options.announce.map(announced) : (before?.announce ?? []),
   };
 }
 
-function listenOf({ listen, embedded }: NodeOptions, before: Kept | undefined, gateway: boolean): readonly string[] {
+function listenOf(
+  { listen, embedded }: NodeOptions,
+  before: Kept | undefined,
+  ticket: Ticket | undefined,
+): readonly string[] {
   // Nobody has to find the mesh `local` again: it never waits for a port.
   if (embedded) return [multiaddrOf(listen.host, 0)];
   const kept = before?.listen ?? [];
   const again =
     listen.port === 0 && kept.some((address) => address.startsWith(multiaddrOf(listen.host, 0).slice(0, -1)));
-  if (listen.explicit && !again) return [multiaddrOf(listen.host, listen.port)];
-  return before === undefined && gateway ? [multiaddrOf(listen.host, listen.port)] : kept;
+  if (kept.length > 0 && (!listen.explicit || again)) return kept;
+  // Whoever joins from another machine is to be found by the others too: without that they all lose each other with a gateway.
+  const isRemote = ticket?.addresses.some((address) => !isLoopback(address)) === true;
+  return [multiaddrOf(isRemote && !listen.explicit ? '0.0.0.0' : listen.host, listen.port)];
 }
 
 function multiaddrOf(host: string, port: number): string {
@@ -294,26 +309,26 @@ interface TransportNeeds {
   readonly out: Core['out'];
   readonly meshId: MeshId;
   readonly ticket: Ticket | undefined;
-  /** This data folder's first start. */
+  /** Never listened before. */
   readonly first: boolean;
 }
 
-/** At the first start a default port that is taken gives way to the next free one; later others know it by that port. */
+/** A default port that is taken gives way to the next free one; not a gateway's after its first start: others know it by that. */
 async function startTransport(
   needs: TransportNeeds,
 ): Promise<{ transport: Libp2pTransport; kept: Pick<Kept, 'listen'> }> {
-  const { options, wanted, identity, book, clock, random, out, meshId, ticket } = needs;
+  const { options, wanted, gateway, identity, book, clock, random, out, meshId, ticket } = needs;
   if (ticket !== undefined) book.trust(ticket.peerIds);
-  const fixed = options.listen.explicit || options.embedded || wanted.listen.length === 0 || !needs.first;
+  const fixed = options.listen.explicit || options.embedded || (gateway && !needs.first);
   for (let tried = 0; ; tried++) {
     const listen = wanted.listen.map((address) => moved(address, tried));
     const transport = new Libp2pTransport(
       { identity, verifier: makeVerifier(), admission: book, clock, random, log: out },
-      { listen, announce: wanted.announce, meshId, dialOutOnly: wanted.listen.length === 0 },
+      { listen, announce: wanted.announce, meshId, dialOutOnly: false },
     );
     try {
       await transport.start();
-      return { transport, kept: { listen: listen.length === 0 ? [] : withRealPorts(listen, transport.addresses()) } };
+      return { transport, kept: { listen: withRealPorts(listen, transport.listening()) } };
     } catch (error) {
       await transport.stop().catch(() => undefined);
       const taken = error instanceof SkeinError && error.code === 'port-in-use';
@@ -351,6 +366,19 @@ async function joinMesh(
   await book.accept(joined.list);
   book.trust([]);
   return { name: joined.member.name, roles: joined.member.roles };
+}
+
+/**
+ * Dials once where members were last heard, and where a ticket says that a gateway is: whoever moved meanwhile, this node or
+ * a gateway, is found again by anyone whom both can reach.
+ */
+async function lookUpOthers({ options, transport, out }: Core, ticket: Ticket | undefined): Promise<void> {
+  const note = await readObserverNote(options.dataFolder);
+  for (const address of new Set([...(ticket?.addresses ?? []), ...(note?.addresses ?? [])])) {
+    transport
+      .dial(address, { timeoutMs: LOOK_UP_TIMEOUT_MS })
+      .catch((error: unknown) => out.debug({ err: error, address }, 'no member is there any more'));
+  }
 }
 
 interface Founding {

@@ -3,13 +3,14 @@
 import { closeSync, writeSync } from 'node:fs';
 import { flushCompileCache } from 'node:module';
 import { Socket } from 'node:net';
+import type { PeerId } from '../protocol/ids.ts';
 import { dialable } from './config/dialable.ts';
 import { surroundings } from './config/folders.ts';
 import { removeNodeEntry, writeNodeEntry } from './config/nodes.ts';
 import { formatDuration } from './config/units.ts';
 import type { Core } from './core.ts';
 import type { GatewayPart } from './gateway-part.ts';
-import { writeObserverNote } from './observer-note.ts';
+import { readObserverNote, writeObserverNote } from './observer-note.ts';
 import { withoutEcho } from './signals.ts';
 import type { WorkerPart } from './worker-part.ts';
 
@@ -17,6 +18,8 @@ const LAUNCHER_LOOK_MS = 500;
 const IDLE_MS = 60_000;
 const IDLE_LOOK_MS = 1_000;
 const NOTE_EVERY_MS = 2_000;
+/** Of members that may be up when this node is not; the latest heard come first. */
+const ADDRESSES_MAX = 32;
 const READY_POLL_MS = 20;
 const READY_LIMIT_MS = 20_000;
 /** In SKEIN_RESTARTED, which a node that starts again in place has: a signal to end came before it could listen (cli.ts). */
@@ -63,7 +66,8 @@ export class NodeEnd {
     const lease = worker !== undefined && worker.worker.leaseLeftMs === 0 ? '  (no gateway answers yet)' : '';
     out.info({ url, pid: process.pid }, 'ready');
     this.#say(`ready  ${kept.name} (${kept.roles.join(', ')})  mesh ${meshName}${where}${lease}`);
-    if (gateway !== undefined) this.#say('add a worker: skein ticket, then on the other machine: skein join TICKET');
+    if (gateway === undefined) this.#sayWhereItListens();
+    else this.#say('add a worker: skein ticket, then on the other machine: skein join TICKET');
     // A node ends by a kill or in place, and neither writes down what was compiled: the next start would take twice as long.
     flushCompileCache();
     if (readyFd === undefined) return;
@@ -88,14 +92,31 @@ export class NodeEnd {
     if (!this.#core.options.embedded) process.stderr.write(`skein: ${sentence}\n`);
   }
 
+  #sayWhereItListens(): void {
+    const { options, kept } = this.#core;
+    const port = options.listen.explicit
+      ? undefined
+      : /^\/ip4\/0\.0\.0\.0\/tcp\/(\d+)$/.exec(kept.listen[0] ?? '')?.[1];
+    if (port === undefined) return;
+    this.#say(`members may reach it on port ${port} of all addresses (--listen 127.0.0.1:0: on none)`);
+  }
+
   /** What `skein peers` on this machine needs to join the gossip; kept current while this node runs. */
   async #noteForObservers(): Promise<void> {
-    const { clock, options, members, transport, out } = this.#core;
+    const { clock, options, members, transport, gossip, out } = this.#core;
     let written = '';
+    // Who is away today may be there tomorrow.
+    const before = (await readObserverNote(options.dataFolder))?.addresses ?? [];
+    // Also where others are told to dial elsewhere (--announce).
+    const own = transport.listening().map((address) => `${address}/p2p/${transport.self}`);
     const write = async (): Promise<void> => {
       const list = members.current();
       const gateways = list.gateways.flatMap((gateway) => gateway.addresses);
-      const note = { list, addresses: [...new Set([...transport.addresses(), ...gateways])] };
+      const others = list.members.flatMap(
+        ({ peerId }) => gossip.table.get(peerId as PeerId)?.heartbeat.addresses ?? [],
+      );
+      const addresses = new Set([...own, ...transport.addresses(), ...gateways, ...others, ...before]);
+      const note = { list, addresses: [...addresses].slice(0, ADDRESSES_MAX) };
       const text = JSON.stringify(note);
       if (text === written) return;
       await writeObserverNote(options.dataFolder, note);

@@ -52,6 +52,7 @@ export class WorkerPart {
     this.#core = core;
     this.#gateways = new Gateways(transport);
     this.#gateways.update(members.current().gateways as { peerId: PeerId; addresses: string[] }[]);
+    gossip.onHeartbeat(({ peerId, addresses }) => this.#gateways.moved(peerId as PeerId, addresses));
     // A gateway's store is no cache: what it holds is swept by the log's references.
     this.#isCache = !kept.roles.includes('gateway');
     const room = new Room(core.options.dataFolder, clock, () => this.#evict(0));
@@ -71,7 +72,7 @@ export class WorkerPart {
     const attempts = new Attempts({ runtime, workshop, clock, out });
     const reporter = new Reporter({ gateways: this.#gateways, clock, log: out });
     const signal = this.#stopped.signal;
-    transport.handle('work', workMethods.logRead, (_, body) =>
+    this.#gateways.handle(workMethods.logRead, (body) =>
       serveLog(
         {
           clock,

@@ -34,7 +34,9 @@ export class Patience {
   }
 
   trial(): Trial {
-    return new Trial(this.#clock, () => (this.#met ? this.#patienceMs : STRANGER_MS));
+    const patienceMs = () => (this.#met ? this.#patienceMs : STRANGER_MS);
+    // A stranger's first silence counts too: its time limit is not spent twice.
+    return new Trial(this.#clock, patienceMs, this.#met ? undefined : this.#clock.monotonic());
   }
 
   /** A gateway has answered. */
@@ -50,9 +52,10 @@ export class Trial {
   #since: number | undefined;
   #waitMs = FIRST_WAIT_MS;
 
-  constructor(clock: Clock, patienceMs: () => number) {
+  constructor(clock: Clock, patienceMs: () => number, since?: number) {
     this.#clock = clock;
     this.#patienceMs = patienceMs;
+    this.#since = since;
   }
 
   /** It went on: what fails later begins anew. */

@@ -52,6 +52,8 @@ export class ConnectionLost extends Error {
 
 const CONNECT_MS = 10_000;
 const ANSWER_MS = 90_000;
+/** One that never answered may be anything that takes connections. */
+const FIRST_ANSWER_MS = 30_000;
 /** No byte either way while a body is sent, or while the gateway puts it on its disk. */
 const STALLED_MS = 120_000;
 
@@ -114,7 +116,8 @@ export class Transport {
       path: call.path,
       headers: { authorization: `Bearer ${this.#options.key}`, ...bodyHeaders(call.body), ...call.headers },
     };
-    return new Exchange(this.#options.clock, http.request(options), gateway.url, call).answer;
+    const answerMs = call.answerMs ?? (this.gatewayVersion === null ? FIRST_ANSWER_MS : ANSWER_MS);
+    return new Exchange(this.#options.clock, http.request(options), gateway.url, { ...call, answerMs }).answer;
   }
 
   async #agent(gateway: GatewayAddress): Promise<http.Agent> {
@@ -137,7 +140,7 @@ class Exchange {
   #sent = false;
   #answered = false;
 
-  constructor(clock: Clock, request: ClientRequest, url: string, call: Call) {
+  constructor(clock: Clock, request: ClientRequest, url: string, call: Call & { readonly answerMs: number }) {
     this.#clock = clock;
     this.#request = request;
     this.answer = new Promise((resolve, reject) => {
@@ -153,11 +156,13 @@ class Exchange {
         else reject(new ConnectionLost(`${url} does not answer: ${reasonOf(error)}`, this.#sent, error));
       });
     });
-    this.#limit(CONNECT_MS, 'no connection in time', () => !this.#sent);
+    this.#limit(CONNECT_MS, `no connection within ${CONNECT_MS / 1000} s`, () => !this.#sent);
     request.once('socket', (socket) => {
       const begin = () => {
         this.#sent = true;
-        this.#limit(call.answerMs ?? ANSWER_MS, 'no answer in time', () => typeof call.body !== 'object');
+        const { answerMs } = call;
+        const reason = `it takes the connection and says nothing for ${answerMs / 1000} s`;
+        this.#limit(answerMs, reason, () => typeof call.body !== 'object');
       };
       if (socket.connecting) socket.once('connect', begin);
       else begin();
@@ -238,6 +243,15 @@ export async function textOf(answer: Answer): Promise<string> {
 /** Every answer of a gateway says its version. What does not is a proxy, a login page, another program on that port. */
 function stranger(answer: Answer, url: string): SkeinError {
   answer.body.destroy();
+  if ([502, 503, 504].includes(answer.status)) {
+    return new SkeinError(
+      'unreachable',
+      `a proxy answers at ${url} (status ${answer.status}), the gateway behind it does not`,
+      {
+        fix: 'is the gateway running? skein peers asks the mesh without it',
+      },
+    );
+  }
   return new SkeinError('unreachable', `what answers at ${url} (status ${answer.status}) is no gateway of skein`, {
     fix: 'check the address and the port',
   });

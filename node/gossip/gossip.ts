@@ -42,7 +42,7 @@ export interface Beat {
 export interface GossipParts {
   readonly transport: Pick<
     Transport,
-    'self' | 'addresses' | 'publish' | 'subscribe' | 'connected' | 'onConnection' | 'reconnect'
+    'self' | 'addresses' | 'reach' | 'publish' | 'subscribe' | 'connected' | 'onConnection' | 'reconnect'
   >;
   readonly signer: Signer;
   readonly verifier: Verifier;
@@ -60,7 +60,6 @@ export interface GossipOptions {
   readonly name: string;
   readonly roles: readonly Role[];
   readonly version: string;
-  readonly dialOutOnly: boolean;
 }
 
 const lookMs = 250;
@@ -157,7 +156,7 @@ export class Gossip {
 
   #heartbeat(status: BeatStatus, sequence: number, sentAtUptimeMs: number): Heartbeat {
     const { transport, machine, blobs } = this.#parts;
-    const { name, roles, version, dialOutOnly } = this.#options;
+    const { name, roles, version } = this.#options;
     const { busy, begun, ...rest } = status;
     return {
       ...rest,
@@ -171,7 +170,7 @@ export class Gossip {
       begun: begun.slice(0, fencesMax),
       slots: { busy, total: status.claim.slots },
       blobs: blobs(),
-      reach: dialOutOnly ? 'dials-out' : 'direct',
+      reach: transport.reach(),
       addresses: [...transport.addresses()].slice(0, 16),
       sentAtUptimeMs,
     };
@@ -217,10 +216,8 @@ export class Gossip {
   }
 
   #hearBeacon(from: PeerId, message: Uint8Array): void {
-    const { epochId, members } = this.#parts.members.current();
     const envelope = readEnvelope(message);
-    if (envelope === undefined || envelope.epochId !== epochId) return;
-    if (!members.some(({ peerId, roles }) => peerId === from && roles.includes('gateway'))) return;
+    if (envelope === undefined || envelope.epochId !== this.#parts.members.current().epochId) return;
     try {
       const beacon = beaconCodec.decode(envelope.body);
       if (beacon.leader !== from || beacon.term < (this.#beacon?.term ?? 0)) return;

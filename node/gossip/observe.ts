@@ -103,13 +103,12 @@ async function listen(
 
 async function dialAny(transport: Transport, addresses: readonly string[], signal: AbortSignal): Promise<void> {
   const dials = addresses.map((address) => transport.dial(address, { timeoutMs: dialMs, signal }));
-  const results = await Promise.allSettled(dials);
-  signal.throwIfAborted();
-  if (results.some(({ status }) => status === 'fulfilled')) return;
-  throw new SkeinError('unreachable', 'no member of the mesh answers', {
-    fix: 'Start this node with `skein up`, or look at another one.',
-    cause: results,
-  });
+  try {
+    await Promise.any(dials);
+  } catch (cause) {
+    signal.throwIfAborted();
+    throw new SkeinError('unreachable', 'no member of the mesh answers', { cause });
+  }
 }
 
 function admissionOf({ members }: MemberList): Admission {

@@ -61,7 +61,7 @@ export class PeerTable {
       name: member.name,
       roles: [...member.roles],
       state: this.#state(member, beat, intervalMs),
-      reach: beat?.reach ?? 'direct',
+      reach: beat?.reach ?? null,
       version: beat?.version ?? null,
       slots: beat?.slots ?? null,
       load1: beat?.load1 ?? null,

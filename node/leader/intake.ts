@@ -153,6 +153,9 @@ export class Intake {
     const mesh = this.#parts.log.view.get(keys.mesh);
     if (mesh?.meshId !== request.meshId) throw new SkeinError('ticket-refused', 'the ticket is of another mesh');
     const ticket = createHash('sha256').update(Buffer.from(request.secret, 'base64url')).digest('hex');
+    // Strangers may ask this: what is no ticket at all must not cost an entry of the log each time.
+    if (this.#parts.log.view.get(keys.ticket(ticket)) === undefined)
+      throw refusedTicket('this mesh has made no such ticket');
     const { name, boxKey, observer } = request;
     const { outcome } = await this.#propose({
       kind: 'member.joined',
@@ -164,9 +167,7 @@ export class Intake {
       ticket,
       at: this.#now(),
     });
-    if (outcome.kind === 'refused') {
-      throw new SkeinError('ticket-refused', outcome.sentence, { fix: 'make a new one with: skein ticket' });
-    }
+    if (outcome.kind === 'refused') throw refusedTicket(outcome.sentence);
     const member = this.#parts.log.view.get(keys.member(from));
     if (member === undefined) throw new SkeinError('internal-error', 'the new member is not in the state');
     return joinedCodec.encode({ member, list: this.memberList() });
@@ -194,6 +195,9 @@ export class Intake {
     return this.#parts.clock.now();
   }
 }
+
+const refusedTicket = (sentence: string): SkeinError =>
+  new SkeinError('ticket-refused', sentence, { fix: 'make a new one with: skein ticket' });
 
 export function blobsOf(result: Result): ReadonlySet<Sha256> {
   const named = new Set<Sha256>();

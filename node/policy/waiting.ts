@@ -21,6 +21,7 @@ interface NamedOffer extends Offer {
   readonly unbegunSlots: number;
 }
 
+/** For a job of which something is queued or nothing has begun. */
 export function verdictOf(question: Question): { readonly verdict: Verdict; readonly sentence: string } {
   const { counts, offers } = question;
   if (counts.queued === 0) {

@@ -2,7 +2,7 @@
 import { TopicValidatorResult } from '@libp2p/gossipsub';
 import type { Connection, Ed25519PrivateKey, PeerId as Libp2pPeerId, Stream } from '@libp2p/interface';
 import { peerIdFromString } from '@libp2p/peer-id';
-import { multiaddr } from '@multiformats/multiaddr';
+import { type Multiaddr, multiaddr } from '@multiformats/multiaddr';
 import { SkeinError } from '../../protocol/errors.ts';
 import type { MeshId, PeerId } from '../../protocol/ids.ts';
 import type { Random } from '../../protocol/random.ts';
@@ -26,7 +26,7 @@ import {
 import { GossipListeners } from './listeners.ts';
 import { Outgoing } from './outgoing.ts';
 import { PendingCalls } from './pending.ts';
-import type { Admission, CallOptions, Channel, Handler, Topic, Transport } from './port.ts';
+import type { Admission, CallOptions, Channel, Handler, Reach, Topic, Transport } from './port.ts';
 import { Redial } from './redial.ts';
 
 const channels: readonly Channel[] = ['join', 'work', 'blob', 'raft'];
@@ -82,6 +82,7 @@ export class Libp2pTransport implements Transport {
   readonly #connectionListeners: ((peer: PeerId, up: boolean) => void)[] = [];
   readonly #stopping = new AbortController();
   #node: Node | undefined;
+  #seenDirectly = false;
   /** Serves the gossip streams of those who have become members. */
   #serveAdmitted: () => void = () => {};
 
@@ -99,6 +100,7 @@ export class Libp2pTransport implements Transport {
       clock,
       random: random.fork('redial'),
       dialsAlways: options.dialOutOnly,
+      isGateway: (peer) => admission.isGateway(peer),
       isConnected: (peer) => this.#connectionTo(peer) !== undefined,
       mayDial: (peer) => this.#gate.admitsDial(peer),
       dial: (peer, addresses) => this.#dialPeer(peer, addresses),
@@ -109,6 +111,16 @@ export class Libp2pTransport implements Transport {
 
   addresses(): readonly string[] {
     return this.#options.dialOutOnly ? [] : (this.#node?.getMultiaddrs().map(String) ?? []);
+  }
+
+  /** Multiaddrs as bound, also where others are told to dial elsewhere. */
+  listening(): readonly string[] {
+    return this.#node?.services.gate.transportManager.getAddrs().map(String) ?? [];
+  }
+
+  reach(): Reach {
+    const saysSo = this.#options.announce.length > 0 || this.#parts.admission.isGateway(this.self);
+    return saysSo || this.#seenDirectly ? 'direct' : 'dials-out';
   }
 
   /** Fails with `port-in-use`, `config-invalid`. */
@@ -314,6 +326,9 @@ export class Libp2pTransport implements Transport {
   #listenTo(node: Node): void {
     node.addEventListener('connection:open', ({ detail }) => this.#gate.opened(detail));
     node.addEventListener('peer:connect', ({ detail }) => this.#announce(textOfPeer(detail)));
+    node.addEventListener('peer:identify', ({ detail: { peerId, observedAddr } }) => {
+      if (observedAddr !== undefined && this.#parts.admission.isGateway(textOfPeer(peerId))) this.#seenAt(observedAddr);
+    });
     node.addEventListener('peer:disconnect', ({ detail }) => {
       const peer = textOfPeer(detail);
       this.#dropLink(peer, 'the connection closed');
@@ -321,6 +336,12 @@ export class Libp2pTransport implements Transport {
       this.#announce(peer);
       this.#ids.delete(peer);
     });
+  }
+
+  /** A router in between shows a gateway an address that this node does not listen on. */
+  #seenAt(address: Multiaddr): void {
+    const seen = hostIn(String(address));
+    this.#seenDirectly = this.listening().some((own) => hostIn(own) === seen);
   }
 
   #hear(node: Node, topic: Topic): void {
@@ -354,6 +375,8 @@ export class Libp2pTransport implements Transport {
     this.#serveAdmitted();
   }
 }
+
+const hostIn = (address: string): string | undefined => /^\/[a-z0-9]+\/([^/]+)/.exec(address)?.[1];
 
 function peerIn(address: string): PeerId | undefined {
   const match = /\/p2p\/([0-9A-Za-z]+)$/.exec(address);

@@ -12,7 +12,7 @@ import { admitMessage, type GossipJudge } from './gossip-judge.ts';
 import { GossipListeners } from './listeners.ts';
 import type { MemoryNetwork } from './memory-network.ts';
 import { PendingCalls } from './pending.ts';
-import type { Admission, CallOptions, Channel, Handler, Topic, Transport } from './port.ts';
+import type { Admission, CallOptions, Channel, Handler, Reach, Topic, Transport } from './port.ts';
 import { Redial } from './redial.ts';
 
 const sweepMs = 100;
@@ -72,6 +72,7 @@ export class MemoryTransport implements Transport {
       clock,
       random: random.fork('redial'),
       dialsAlways: options.dialOutOnly,
+      isGateway: (peer) => admission.isGateway(peer),
       isConnected: (peer) => this.#ends.has(peer),
       mayDial: (peer) => this.#gate.admitsDial(peer),
       dial: async (_, addresses) => this.#connect(addresses),
@@ -80,6 +81,10 @@ export class MemoryTransport implements Transport {
 
   addresses(): readonly string[] {
     return this.#options.dialOutOnly ? [] : [addressOf(this.self)];
+  }
+
+  reach(): Reach {
+    return this.#options.dialOutOnly ? 'dials-out' : 'direct';
   }
 
   async start(): Promise<void> {

@@ -8,6 +8,8 @@ import type { PeerId } from '../../protocol/ids.ts';
  */
 export type Channel = 'join' | 'work' | 'blob' | 'raft';
 export type Topic = 'heartbeats' | 'window';
+/** Whether others can dial a node, or must wait for it to dial them. */
+export type Reach = 'direct' | 'dials-out';
 
 /** Answers one request. Throwing a SkeinError sends its code; anything else sends `internal-error`. */
 export type Handler = (from: PeerId, body: Uint8Array) => Promise<Uint8Array>;
@@ -32,6 +34,8 @@ export interface Transport {
   readonly self: PeerId;
   /** Multiaddrs, with the peer id, under which others may dial this node; empty where it only dials out. */
   addresses(): readonly string[];
+  /** As gateways see it: a worker behind a router listens in vain. */
+  reach(): Reach;
   start(): Promise<void>;
   stop(): Promise<void>;
   /** Keeps a connection to this peer, redialling for ever with jitter, until `release`. */

@@ -7,7 +7,7 @@ import type { Clock } from '../../protocol/time.ts';
 const lookMs = 200;
 const retryMinMs = 500;
 const retryMaxMs = 3000;
-/** Where each can reach the other only the lower peer id dials; the higher one helps out when that has not worked for so long. */
+/** Where each can reach the other only one dials; the other one helps out when that has not worked for so long. */
 const patienceMs = 2000;
 
 interface Kept {
@@ -22,7 +22,9 @@ export interface RedialParts {
   readonly self: PeerId;
   readonly clock: Clock;
   readonly random: Random;
+  /** It never can be dialled itself. */
   readonly dialsAlways: boolean;
+  readonly isGateway: (peer: PeerId) => boolean;
   readonly isConnected: (peer: PeerId) => boolean;
   /** Whether the member list allows it now. */
   readonly mayDial: (peer: PeerId) => boolean;
@@ -75,11 +77,17 @@ export class Redial {
   }
 
   #isDue(peer: PeerId, kept: Kept): boolean {
-    const { self, clock, dialsAlways, isConnected, mayDial } = this.#parts;
+    const { clock, isConnected, mayDial } = this.#parts;
     const now = clock.monotonic();
     if (kept.dialling || kept.addresses.length === 0 || kept.nextDialMs > now) return false;
     if (isConnected(peer) || !mayDial(peer)) return false;
-    return dialsAlways || self < peer || now - kept.lostAtMs >= patienceMs;
+    return this.#dialsFirst(peer) || now - kept.lostAtMs >= patienceMs;
+  }
+
+  /** Both at once would make two connections (LIBP2P.md, trap 5). A worker dials its gateways; among equals the lower peer id. */
+  #dialsFirst(peer: PeerId): boolean {
+    const { self, dialsAlways, isGateway } = this.#parts;
+    return dialsAlways || (isGateway(self) === isGateway(peer) ? self < peer : isGateway(peer));
   }
 
   async #dial(peer: PeerId, kept: Kept): Promise<void> {

@@ -1,4 +1,5 @@
-// The gateways that a worker knows, and calls to whichever of them answers. The one that answered last is asked first.
+// The gateways that a worker knows: calls to whichever of them answers, and requests that they alone may make.
+// The one that answered last is asked first.
 import { SkeinError } from '../../protocol/errors.ts';
 import type { PeerId } from '../../protocol/ids.ts';
 import type { Channel, Transport } from '../transport/port.ts';
@@ -6,11 +7,13 @@ import type { Channel, Transport } from '../transport/port.ts';
 /** Another gateway may do better where this one could not be reached or cannot judge. */
 const elsewhere = new Set(['unreachable', 'no-answer', 'no-leader', 'no-quorum', 'too-busy', 'internal-error']);
 
+type GatewaysTransport = Pick<Transport, 'call' | 'handle' | 'keep' | 'release' | 'self'>;
+
 export class Gateways {
-  readonly #transport: Pick<Transport, 'call' | 'keep' | 'release' | 'self'>;
+  readonly #transport: GatewaysTransport;
   #peers: readonly PeerId[] = [];
 
-  constructor(transport: Pick<Transport, 'call' | 'keep' | 'release' | 'self'>) {
+  constructor(transport: GatewaysTransport) {
     this.#transport = transport;
   }
 
@@ -27,6 +30,20 @@ export class Gateways {
     for (const { peerId, addresses } of gateways) {
       if (peerId !== this.#transport.self) this.#transport.keep(peerId, addresses);
     }
+  }
+
+  /** Where a gateway says that it is now. */
+  moved(peer: PeerId, addresses: readonly string[]): void {
+    const isAway = this.#peers.includes(peer) && peer !== this.#transport.self;
+    if (isAway && addresses.length > 0) this.#transport.keep(peer, addresses);
+  }
+
+  /** Answers gateways alone: what they tell a worker to run, another member must not. */
+  handle(method: string, handler: (body: Uint8Array) => Promise<Uint8Array>): void {
+    this.#transport.handle('work', method, async (from, body) => {
+      if (!this.#peers.includes(from)) throw new SkeinError('forbidden', `${from} is no gateway of this mesh`);
+      return handler(body);
+    });
   }
 
   /** Asks one after the other. Fails with the last failure, or with `unreachable` where no gateway is known. */

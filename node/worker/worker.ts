@@ -102,10 +102,10 @@ export class Worker {
 
   /** Attaches to what still runs here, has the new incarnation committed, then beats. */
   async start(): Promise<void> {
-    const { transport, runtime } = this.#parts;
-    transport.handle('work', workMethods.grants, async (_, body) => this.#onGrants(body));
-    transport.handle('work', workMethods.cancel, async (_, body) => this.#onCancel(body));
-    transport.handle('work', workMethods.recall, async (_, body) => this.#onRecall(body));
+    const { gateways, runtime } = this.#parts;
+    gateways.handle(workMethods.grants, async (body) => this.#onGrants(body));
+    gateways.handle(workMethods.cancel, async (body) => this.#onCancel(body));
+    gateways.handle(workMethods.recall, async (body) => this.#onRecall(body));
     const found = await this.#known(await runtime.recover());
     this.#loop = this.#run(found, await this.#parts.leftovers([...found.keys()]));
   }

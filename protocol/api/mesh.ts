@@ -13,7 +13,8 @@ export const PeerView = Type.Object({
   name: Text,
   roles: Type.Array(Text),
   state: oneOf(peerStates),
-  reach: oneOf(['direct', 'relayed', 'dials-out']),
+  /** null where it has not been heard. */
+  reach: oneOfOrNull(['direct', 'relayed', 'dials-out']),
   version: orNull(Text),
   slots: orNull(Type.Object({ busy: Whole, total: Whole })),
   load1: orNull(Type.Number()),

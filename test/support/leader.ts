@@ -95,6 +95,7 @@ export async function leaderOf(state: State) {
   const transport = {
     self: CAT,
     addresses: () => [],
+    reach: () => 'direct' as const,
     start: async () => {},
     stop: async () => {},
     keep: () => {},

@@ -238,7 +238,7 @@ export class Mesh implements AsyncDisposable {
     return this.#gateway;
   }
 
-  /** A worker that only dials out. */
+  /** A worker. */
   async join(
     name: string,
     { slots = 2, args = [] as readonly string[], env = {} as Record<string, string> } = {},

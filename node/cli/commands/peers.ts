@@ -18,19 +18,39 @@ export const command: Command = async (call: Call) => {
   const config = await loadConfig(call.flags, call.world.surroundings);
   const folders = await foldersOf(call, config);
   let mesh: Mesh | undefined;
+  const ask = async (signal: AbortSignal): Promise<PeerList> => {
+    if (mesh !== undefined) return mesh.client.peers(signal);
+    try {
+      const opened = await openMesh(call, config);
+      const list = await opened.client.peers(signal);
+      mesh = opened;
+      const why = folders.length > 0 ? 'the gossip could not be heard' : 'no node here lets this user hear the gossip';
+      await call.screen.say(`${why}; asked a gateway`);
+      return list;
+    } catch (error) {
+      const [folder] = folders;
+      throw folder === undefined || signal.aborted ? error : nobodyAnswers(folder, error);
+    }
+  };
   await showOrWatch(call, async (signal) => {
     const heard = mesh === undefined ? await hear(call, folders, signal) : undefined;
     if (heard !== undefined) return { document: heard, text: () => text(heard, call) };
-    if (mesh === undefined) {
-      mesh = await openMesh(call, config);
-      const why = folders.length > 0 ? 'the gossip could not be heard' : 'no node here lets this user hear the gossip';
-      await call.screen.say(`${why}; asked a gateway`);
-    }
-    const list = await mesh.client.peers(signal);
+    const list = await ask(signal);
     return { document: list, text: () => text(list, call) };
   });
   return 0;
 };
+
+function nobodyAnswers(folder: string, cause: unknown): SkeinError {
+  return new SkeinError(
+    'unreachable',
+    'nobody of the mesh answers: not the node of this machine, no member that it knew',
+    {
+      cause,
+      fix: `start the node here: skein up --data ${folder}; or ask on another machine of the mesh`,
+    },
+  );
+}
 
 /** The data folders of this machine's nodes, of the mesh that was asked for; none where a gateway was named. */
 async function foldersOf(call: Call, config: Config): Promise<readonly string[]> {
@@ -97,7 +117,7 @@ function rowOf(peer: PeerView, leader: string | null): readonly string[] {
     peer.name,
     peer.state,
     peer.peerId === leader ? `${roles}, leader` : roles,
-    peer.reach,
+    peer.reach ?? '-',
     peer.slots === null ? '-' : `${peer.slots.busy}/${peer.slots.total}`,
     peer.load1 === null ? '-' : peer.load1.toFixed(2),
     peer.heartbeatAgeMs === null ? '-' : age(peer.heartbeatAgeMs),
@@ -110,10 +130,18 @@ function rowOf(peer: PeerView, leader: string | null): readonly string[] {
 const age = (ms: number): string =>
   ms < 10_000 ? `${(ms / 1000).toFixed(1)}s` : ms < 60_000 ? `${Math.round(ms / 1000)}s` : formatDuration(ms);
 
+function whyNothingStarts(items: PeerList['items']): string {
+  const gateways = items.filter(({ roles }) => roles.includes('gateway'));
+  if (gateways.length === 0 || gateways.some(({ state }) => state !== 'suspect'))
+    return 'no leader is heard: nothing new starts until there is one';
+  const names = gateways.map(({ name }) => name).join(', ');
+  return `gateway ${names} is not heard: what runs stands still and nothing new starts until it is back`;
+}
+
 function footer({ items, leader, term, voters }: PeerList): string {
   const name = items.find((peer) => peer.peerId === leader)?.name ?? leader;
   const count = `${items.length} ${items.length === 1 ? 'peer' : 'peers'}`;
-  if (name === null) return `${count}, no leader is heard: nothing new starts until there is one`;
+  if (name === null) return `${count}, ${whyNothingStarts(items)}`;
   const head = `${count}, leader ${name}${term === null ? '' : ` (term ${term})`}`;
   if (voters === null) return head;
   const spare = voters.healthy - voters.needed;

@@ -3,7 +3,7 @@ import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { realClock, realRandom } from '../../../node/clock.ts';
 import { makePeerKey, type PeerKey } from '../../../node/identity/identity.ts';
-import type { Admission, CallOptions, Channel, Transport } from '../../../node/transport/port.ts';
+import type { Admission, CallOptions, Channel, Topic, Transport } from '../../../node/transport/port.ts';
 import { type ErrorCode, SkeinError } from '../../../protocol/errors.ts';
 import type { EpochId, MeshId, PeerId } from '../../../protocol/ids.ts';
 import { sealEnvelope } from '../../../protocol/wire/envelope.ts';
@@ -62,19 +62,17 @@ class Bed {
     if (as === 'observer') this.roster.observers.add(key.peerId);
     const transport = this.#make({ key, admission: this.roster.admission, meshId, dialOutOnly: false, ...options });
     const heard: Heard[] = [];
-    transport.subscribe('heartbeats', (from, message) => heard.push({ from, body: bodyOf(message) }));
+    for (const topic of ['heartbeats', 'window'] as const)
+      transport.subscribe(topic, (from, message) => heard.push({ from, body: bodyOf(message) }));
     await transport.start();
     this.#started.push(transport);
     const say = (body: string) => transport.publish('heartbeats', this.envelope(key, body));
     return { transport, key, self: transport.self, heard, say };
   }
 
-  envelope(key: PeerKey, body: string): Uint8Array {
+  envelope(key: PeerKey, body: string, topic: Topic = 'heartbeats'): Uint8Array {
     const sequence = ++this.#sequence;
-    return sealEnvelope(
-      { meshId, epochId, topic: 'heartbeats', incarnation: 1, sequence, body: text(body) },
-      key.signer,
-    );
+    return sealEnvelope({ meshId, epochId, topic, incarnation: 1, sequence, body: text(body) }, key.signer);
   }
 
   async close(): Promise<void> {
@@ -314,6 +312,22 @@ export function transportSuite(name: string, make: MakeTransport): void {
       gateway.heard.filter(({ body }) => body !== 'good'),
       [],
     );
+  });
+
+  it('what a leader says is heard from gateways alone', async (bed) => {
+    const { gateway, member } = await pair(bed);
+    const far = await bed.node('member', { dialOutOnly: true });
+    far.transport.keep(gateway.self, gateway.transport.addresses());
+    const announce = ({ transport, key }: typeof member, body: string) =>
+      transport.publish('window', bed.envelope(key, body, 'window'));
+    await until('far hears the gateway', async () => {
+      await announce(member, '[forged]');
+      await member.say('[beat]');
+      await announce(gateway, '[leader]');
+      const seen = new Set(far.heard.map(({ body }) => body));
+      return seen.has('leader') && seen.has('beat');
+    });
+    assert.not([...gateway.heard, ...far.heard].some(({ body }) => body === 'forged'));
   });
 
   it('a stranger is refused on every channel but join, and there only while a ticket is open', async (bed) => {

@@ -196,12 +196,16 @@ test('where to connect: keys and gateways that are none', async ({ mesh, cli, he
 
 test('something else on that port is no gateway', async ({ cli, here }) => {
   const { createServer } = await import('node:http');
-  const page = createServer((_, response) => response.end('<html>sign in</html>'));
+  let status = 200;
+  const page = createServer((_, response) => response.writeHead(status).end('<html>sign in</html>'));
   await new Promise<void>((resolve) => page.listen(0, '127.0.0.1', resolve));
   try {
     const { port } = page.address() as { port: number };
     const env = { SKEIN_GATEWAY: `http://127.0.0.1:${port}`, SKEIN_KEY: 'k' };
     await cli.fails(['list'], 6, /\(status 200\) is no gateway of skein; check the address/, { cwd: here, env });
+    status = 503;
+    const proxied = /a proxy answers at .* \(status 503\), the gateway behind it does not; is the gateway running\?/;
+    await cli.fails(['list'], 6, proxied, { cwd: here, env });
   } finally {
     page.close();
   }

@@ -1,6 +1,7 @@
 // The typed client against a real door, over connections that break.
 import { createHash, randomBytes } from 'node:crypto';
 import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { suite } from 'uvu';
@@ -15,6 +16,7 @@ import type { JobId } from '../../../protocol/ids.ts';
 import { Cutter } from '../../support/cutter.ts';
 import { Door } from '../../support/door.ts';
 import { ADMIN_KEY } from '../../support/fake-mesh.ts';
+import { ManualClock } from '../../support/manual-clock.ts';
 
 interface Context {
   door: Door;
@@ -119,6 +121,40 @@ test('a gateway that was never there is unreachable soon, one that answered is w
   cutter.cutNow();
   door.mesh.failing = undefined;
   assert.match((await submitted).jobId, /^j-/);
+});
+
+test('what takes a connection and says nothing is given up after half a minute, and once', async () => {
+  let connections = 0;
+  const sockets: Socket[] = [];
+  const mute = createServer((socket) => {
+    connections++;
+    sockets.push(socket);
+  });
+  await new Promise<void>((resolve) => mute.listen(0, '127.0.0.1', resolve));
+  const slow = new ManualClock();
+  const { port } = mute.address() as AddressInfo;
+  const client = new SkeinClient({ gateways: [{ url: `http://127.0.0.1:${port}`, pin: null }], key: 'k', clock: slow });
+  try {
+    const startedAt = slow.monotonic();
+    let failure: SkeinError | undefined;
+    void client.whoami().catch((error: SkeinError) => {
+      failure = error;
+    });
+    const deadline = performance.now() + 10_000;
+    while (failure === undefined && performance.now() < deadline) {
+      // Its request must be out before the clock counts.
+      if (connections > 0) await slow.advance(500);
+      await new Promise((resolve) => setTimeout(resolve, 5));
+    }
+    assert.is(failure?.code, 'unreachable');
+    assert.match(failure?.message ?? '', 'says nothing for 30 s');
+    assert.ok(slow.monotonic() - startedAt < 35_000);
+    assert.is(connections, 1);
+  } finally {
+    client.close();
+    for (const socket of sockets) socket.destroy();
+    mute.close();
+  }
 });
 
 test('the next gateway is asked where the first is away', async ({ door }) => {

@@ -3,6 +3,7 @@
 import { createServer } from 'node:net';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { Cli } from '../../support/cli.ts';
 import { freePort, Mesh, type MeshNode, until } from '../../support/mesh.ts';
 
 /** @returns what it said last. */
@@ -113,6 +114,25 @@ test('after kill -9 a gateway is back on its addresses, also on ports that it wa
       assert.equal([again.url, again.addresses, again.peerId], [first.url, first.addresses, first.peerId]);
     }
   }
+});
+
+test('a node that announces another address comes back on its own port, and is heard there by its own machine', async () => {
+  await using mesh = new Mesh();
+  const announce = ['--announce', '127.0.0.9:9'];
+  const addresses = ['--http', `127.0.0.1:${await freePort()}`, '--listen', '127.0.0.1:0'];
+  const node = mesh.node('gw', ['up', ...addresses, ...announce]);
+  const { addresses: said } = await node.start();
+  assert.match(said.join(), /^\/ip4\/127\.0\.0\.9\/tcp\/9\/p2p\/\w+$/);
+  const cli = new Cli(mesh.folder);
+  const peers = async (): Promise<string> => {
+    const { code, out, err } = await cli.run(['peers', '--json']);
+    assert.is(code, 0, err);
+    return (JSON.parse(out) as { source: string }).source;
+  };
+  assert.is(await peers(), 'gossip');
+  await node.kill();
+  await node.start({}, ['up', '--data', node.folder]);
+  assert.is(await peers(), 'gossip');
 });
 
 test.run();

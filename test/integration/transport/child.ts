@@ -1,5 +1,6 @@
 // One node in a process of its own: `child.ts FOLDER LISTEN`. Says where it is on one line of JSON, answers `work/echo` and
-// `work/never`, and gossips five times a second. Everyone counts as a member.
+// `work/never`, and gossips five times a second. Everyone counts as a member. A line on stdin lets it ask its peer for more than
+// it can take.
 import { realClock, realRandom } from '../../../node/clock.ts';
 import { openIdentity } from '../../../node/identity/identity.ts';
 import { makeVerifier } from '../../../node/identity/signing.ts';
@@ -30,5 +31,12 @@ if (import.meta.main) {
   clock.every(200, say, new AbortController().signal);
   process.stdout.write(`${JSON.stringify({ peerId: identity.peerId, address: transport.addresses()[0] })}\n`);
   // The test that started it is gone when the pipe closes.
-  process.stdin.on('end', () => process.exit(0)).resume();
+  process.stdin
+    .on('end', () => process.exit(0))
+    .on('data', () => {
+      const [peer] = transport.connected();
+      for (let n = 0; n < 1024 && peer !== undefined; n++) {
+        void transport.call(peer, 'blob', 'chunk', new Uint8Array(), { timeoutMs: 60_000 }).catch(() => undefined);
+      }
+    });
 }

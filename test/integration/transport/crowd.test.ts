@@ -1,13 +1,17 @@
 // Many nodes and much rubbish on one host: what libp2p's defaults would refuse, starve or trip over.
 import { randomBytes } from 'node:crypto';
 import { connect, type Socket } from 'node:net';
+import type { Stream } from '@libp2p/interface';
+import { multiaddr } from '@multiformats/multiaddr';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
 import { realClock, realRandom } from '../../../node/clock.ts';
 import { makePeerKey } from '../../../node/identity/identity.ts';
 import { makeVerifier } from '../../../node/identity/signing.ts';
 import { silentLog } from '../../../node/log.ts';
+import { Gate } from '../../../node/transport/gate.ts';
 import { Libp2pTransport } from '../../../node/transport/libp2p.ts';
+import { channelProtocol, makeNode as makeLibp2p } from '../../../node/transport/libp2p-node.ts';
 import { SkeinError } from '../../../protocol/errors.ts';
 import type { EpochId, PeerId } from '../../../protocol/ids.ts';
 import { sealEnvelope } from '../../../protocol/wire/envelope.ts';
@@ -136,6 +140,50 @@ test('rubbish on the mesh port, and hundreds of connections that say nothing, le
   } finally {
     for (const socket of sockets) socket.destroy();
     await Promise.all([gateway, worker, late].map(({ transport }) => transport.stop()));
+  }
+});
+
+test('a member that opens dozens of streams, and writes rubbish into those it gets, takes nothing from the others', async () => {
+  const gateway = await makeNode(false);
+  const worker = await makeNode(true);
+  const key = await makePeerKey(random);
+  const gate = new Gate(everyone, clock);
+  gate.openToStrangers();
+  const options = { privateKey: key.privateKey, gate, meshId, listen: [], announce: [], dialOutOnly: true };
+  const flooder = await makeLibp2p(options, () => []);
+  await flooder.start();
+  try {
+    worker.transport.keep(gateway.self, gateway.transport.addresses());
+    await until(
+      () => 'the worker is connected',
+      () => worker.transport.connected().length === 1,
+    );
+    const connection = await flooder.dial(multiaddr(gateway.transport.addresses()[0] ?? ''));
+    const streams: Stream[] = [];
+    for (let n = 0; n < 40; n++) {
+      const options = { maxOutboundStreams: 1000 };
+      await connection.newStream(channelProtocol(meshId, 'work'), options).then(
+        (stream) => streams.push(stream),
+        // Reset while it was opened: one of those that are too many.
+        () => undefined,
+      );
+    }
+    const open = () => streams.filter(({ status }) => status === 'open');
+    await until(
+      () => `${open().length} streams are open`,
+      () => open().length === 8,
+    );
+    const serves = () => worker.transport.call(gateway.self, 'work', 'echo', Uint8Array.of(7), { timeoutMs: 5000 });
+    assert.equal(await serves(), Uint8Array.of(7));
+    for (const stream of open()) stream.send(Buffer.alloc(1000, 0xff));
+    await until(
+      () => `${open().length} streams are open after rubbish`,
+      () => open().length === 0,
+    );
+    assert.equal(await serves(), Uint8Array.of(7));
+  } finally {
+    await flooder.stop();
+    await Promise.all([gateway, worker].map(({ transport }) => transport.stop()));
   }
 });
 

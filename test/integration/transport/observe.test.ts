@@ -47,7 +47,7 @@ async function startNode(key: PeerKey, observer: PeerKey, list: MemberList) {
     blobs: () => ({ count: 0, bytes: 0 }),
     status: () => status,
   };
-  const gossip = new Gossip(parts, { name: 'x', roles: ['worker'], version: '0.1.0', dialOutOnly: false });
+  const gossip = new Gossip(parts, { name: 'x', roles: ['worker'], version: '0.1.0' });
   await transport.start();
   gossip.start();
   return {

@@ -9,7 +9,7 @@ import * as assert from 'uvu/assert';
 import { realClock, realRandom } from '../../../node/clock.ts';
 import { makePeerKey } from '../../../node/identity/identity.ts';
 import { makeVerifier } from '../../../node/identity/signing.ts';
-import { silentLog } from '../../../node/log.ts';
+import { type Log, silentLog } from '../../../node/log.ts';
 import { Libp2pTransport } from '../../../node/transport/libp2p.ts';
 import { SkeinError } from '../../../protocol/errors.ts';
 import type { PeerId } from '../../../protocol/ids.ts';
@@ -49,7 +49,10 @@ const codeOf = (promise: Promise<unknown>): Promise<string> =>
   );
 
 /** A node here that keeps a connection to one in a process of its own. */
-async function withChild(body: (here: Libp2pTransport, child: Child, again: () => Promise<Child>) => Promise<void>) {
+async function withChild(
+  body: (here: Libp2pTransport, child: Child, again: () => Promise<Child>) => Promise<void>,
+  log: Log = silentLog,
+) {
   const folder = mkdtempSync(join(tmpdir(), 'skein-transport-'));
   const children: Child[] = [];
   const start = async (listen: string) => {
@@ -60,7 +63,7 @@ async function withChild(body: (here: Libp2pTransport, child: Child, again: () =
   const random = realRandom();
   const identity = await makePeerKey(random);
   const here = new Libp2pTransport(
-    { identity, verifier: makeVerifier(), admission: everyone, clock, random, log: silentLog },
+    { identity, verifier: makeVerifier(), admission: everyone, clock, random, log },
     { listen: ['/ip4/127.0.0.1/tcp/0'], announce: [], meshId, dialOutOnly: true },
   );
   try {
@@ -116,5 +119,27 @@ test('a stopped node costs a call its deadline and no more; it is back when it g
       async () => (await codeOf(here.call(child.peerId, 'work', 'echo', nothing, soon))) === 'none',
     );
   }));
+
+test('a peer that asks for a gigabyte and reads none of it is hung up on, and others are served meanwhile', () => {
+  const dropped: string[] = [];
+  const log: Log = { ...silentLog, warn: (_, message) => dropped.push(message ?? '') };
+  return withChild(async (here, child) => {
+    const chunk = new Uint8Array(1_048_576);
+    let asked = 0;
+    here.handle('blob', 'chunk', async () => {
+      if (++asked === 20) child.process.kill('SIGSTOP');
+      return chunk;
+    });
+    child.process.stdin?.write('more\n');
+    await until('its stream is dropped', () => dropped.includes('a stream was dropped'));
+    here.handle('work', 'echo', async (_, body) => body);
+    assert.is(await codeOf(here.call(here.self, 'work', 'echo', nothing, soon)), 'none');
+    child.process.kill('SIGCONT');
+    await until(
+      'it answers',
+      async () => (await codeOf(here.call(child.peerId, 'work', 'echo', nothing, soon))) === 'none',
+    );
+  }, log);
+});
 
 test.run();

@@ -34,7 +34,7 @@ async function bed(names: readonly string[]) {
   );
   const admission = {
     isMember: () => true,
-    isGateway: () => false,
+    isGateway: (peer: string) => peer === keys[0]?.peerId,
     isObserver: () => false,
     joinable: () => false,
   };
@@ -68,7 +68,6 @@ async function bed(names: readonly string[]) {
         name: names[n] ?? '',
         roles: ['worker'],
         version: '0.1.0',
-        dialOutOnly: false,
       });
       const heard: Heartbeat[] = [];
       gossip.onHeartbeat((heartbeat) => heard.push(heartbeat));
@@ -192,7 +191,7 @@ test('a restart within one incarnation is heard at once', async () => {
       members: { current: () => memberList([]) },
       blobs: () => ({ count: 0, bytes: 0 }),
     },
-    { name: 'one', roles: ['worker'], version: '0.1.0', dialOutOnly: false },
+    { name: 'one', roles: ['worker'], version: '0.1.0' },
   );
   again.beat(status);
   await clock.advance(10);

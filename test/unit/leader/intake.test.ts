@@ -149,7 +149,9 @@ test('a ticket is redeemed by the peer that joins, in the mesh that made it; the
   const set = await setUp();
   const hash = createHash('sha256').update(Buffer.from(secret, 'base64url')).digest('hex');
   const redeem = (from: string, body: Uint8Array) => set.ask(joinMethods.redeem, from as PeerId, body);
+  const { appliedIndex } = set.log.status();
   assert.is(await codeOf(redeem('dan', redemption('dan'))), 'ticket-refused');
+  assert.is(set.log.status().appliedIndex, appliedIndex, 'a stranger without a ticket does not fill the log');
   set.log.commit(ticketCreated(hash, { expiresAt: Number.MAX_SAFE_INTEGER }));
   assert.is(await codeOf(redeem('eve', redemption('dan'))), 'forbidden');
   assert.is(await codeOf(redeem('dan', redemption('dan', 'ff'.repeat(16)))), 'ticket-refused');

@@ -8,7 +8,7 @@ import { ManualClock } from '../../support/manual-clock.ts';
 const low = 'a' as PeerId;
 const high = 'b' as PeerId;
 
-function bed(self: PeerId, options: { dialsAlways?: boolean; mayDial?: boolean } = {}) {
+function bed(self: PeerId, options: { dialsAlways?: boolean; gateways?: readonly PeerId[]; mayDial?: boolean } = {}) {
   const clock = new ManualClock();
   const stop = new AbortController();
   const dials: number[] = [];
@@ -18,6 +18,7 @@ function bed(self: PeerId, options: { dialsAlways?: boolean; mayDial?: boolean }
     clock,
     random: seededRandom('redial'),
     dialsAlways: options.dialsAlways ?? false,
+    isGateway: (peer) => options.gateways?.includes(peer) ?? false,
     isConnected: () => world.connected,
     mayDial: () => options.mayDial ?? true,
     dial: async () => {
@@ -46,6 +47,16 @@ test('a node that only dials out does not wait for anyone', () => {
   const { redial, dials } = bed(high, { dialsAlways: true });
   redial.keep(low, ['x']);
   assert.is(dials.length, 1);
+});
+
+test('a worker dials its gateway at once whatever their ids, and the gateway waits for it', async () => {
+  const worker = bed(high, { gateways: [low] });
+  worker.redial.keep(low, ['x']);
+  assert.is(worker.dials.length, 1);
+  const gateway = bed(low, { gateways: [low] });
+  gateway.redial.keep(high, ['x']);
+  await gateway.clock.advance(1900);
+  assert.is(gateway.dials.length, 0);
 });
 
 test('it tries for ever, a few seconds apart, and never in step', async () => {

@@ -16,6 +16,12 @@ class FakeTransport {
     this.kept.set(peer, addresses);
   }
 
+  readonly handlers = new Map<string, (from: PeerId, body: Uint8Array) => Promise<Uint8Array>>();
+
+  handle(_: string, method: string, handler: (from: PeerId, body: Uint8Array) => Promise<Uint8Array>): void {
+    this.handlers.set(method, handler);
+  }
+
   release(peer: PeerId): void {
     this.kept.delete(peer);
   }
@@ -105,6 +111,25 @@ test('a new list keeps the order in which gateways proved good, and an empty one
   assert.equal(gateways.peers, [BOB, ANN, CAT]);
   gateways.update([]);
   assert.equal(gateways.peers, [BOB, ANN, CAT]);
+});
+
+test('a gateway is kept to where its own heartbeat says that it is', () => {
+  const { transport, gateways } = known(ANN, CAT);
+  gateways.moved(ANN, ['/dns/elsewhere']);
+  gateways.moved(ANN, []);
+  gateways.moved(BOB, ['/dns/bob']);
+  gateways.moved(CAT, ['/dns/self']);
+  assert.equal([...transport.kept], [[ANN, ['/dns/elsewhere']]]);
+});
+
+test('what gateways tell a worker is taken from them alone: another worker cannot grant it anything', async () => {
+  const { transport, gateways } = known(ANN);
+  gateways.handle('grants', async (body) => body);
+  const tell = (from: PeerId) => transport.handlers.get('grants')?.(from, Uint8Array.of(1)) ?? Promise.resolve();
+  assert.equal(await tell(ANN), Uint8Array.of(1));
+  assert.is(await codeOf(tell(BOB) as Promise<Uint8Array>), 'forbidden');
+  gateways.update([{ peerId: BOB, addresses: [] }]);
+  assert.is(await codeOf(tell(ANN) as Promise<Uint8Array>), 'forbidden');
 });
 
 test.run();

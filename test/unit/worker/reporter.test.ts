@@ -34,6 +34,7 @@ function setUp(judge: Judge = committed) {
   };
   const transport = {
     self: BOB,
+    handle() {},
     keep(): void {},
     release(): void {},
     async call(_peer: PeerId, _channel: string, method: string, body: Uint8Array): Promise<Uint8Array> {
