@@ -56,6 +56,10 @@ const COMPACT_MAX = 2_048;
 const EVENTS_MAX = 10_000;
 /** Most entries applied, or sent, in one go: bounds the time that one turn takes. */
 const BATCH_MAX = 512;
+const BATCH_MAX_BYTES = 512 * 1024;
+const INFLIGHT_MAX = 64;
+const INFLIGHT_MAX_BYTES = 4 * 1024 * 1024;
+const RECENT_MAX = 512;
 /** Entries in the log that are not yet on this disk: the batch under way and the one that gathers. */
 const UNSTABLE_MAX = 1_024;
 const UNSTABLE_MAX_BYTES = 4 * 1024 * 1024;
@@ -156,7 +160,7 @@ export class Consensus implements ReplicatedLog {
 
   status(): LogStatus {
     const raft = this.#raft;
-    const state = raft?.state ?? 'follower';
+    const state = raft?.state === 'precandidate' ? 'candidate' : (raft?.state ?? 'follower');
     return {
       epochId: this.#epoch.id,
       epochNumber: this.#epoch.number,
@@ -243,16 +247,24 @@ export class Consensus implements ReplicatedLog {
       entry: (index: number) => this.#storage.entry(index),
     };
     this.#raft = new Raft(
-      { log: reader, random: this.#random.fork(`raft-${loaded.hardState.term}`) },
+      {
+        log: reader,
+        random: this.#random.fork(`raft-${loaded.hardState.term}`),
+        sizeOf: (entry) => JSON.stringify(entry).length,
+      },
       {
         epochId: this.#epoch.id,
         id: loaded.voterId,
-        voters: this.#options.voters,
+        configuration: { voters: this.#options.voters, learners: [] },
         hardState: loaded.hardState,
         appliedIndex: this.#appliedIndex,
         electionTicks: ELECTION_TICKS,
         heartbeatTicks: HEARTBEAT_TICKS,
         batchMax: BATCH_MAX,
+        batchMaxBytes: BATCH_MAX_BYTES,
+        inflightMax: INFLIGHT_MAX,
+        inflightMaxBytes: INFLIGHT_MAX_BYTES,
+        recentMax: RECENT_MAX,
       },
     );
     this.#raft.tick();

@@ -1,115 +1,125 @@
 // The Raft core: a state machine without clock, chance or I/O of its own. The shell hands in ticks, messages and
-// proposals and carries out what `ready()` asks. Section numbers are those of the paper (extended version).
-import { assert } from '../errors.ts';
-import type { EpochId } from '../ids.ts';
+// proposals and carries out what `ready()` asks. Here are roles and terms; what each role does lies beside this file.
+// Section numbers are those of the paper (extended version).
 import { between, type Random } from '../random.ts';
 import type { Command } from '../state/command.ts';
-import { type LogReader, RaftLog } from './log.ts';
-import { type HardState, type Message, NOBODY, type VoterId } from './message.ts';
-import { Progress } from './progress.ts';
-import { majorityReached, tally } from './quorum.ts';
-import type { ReadState, Ready } from './ready.ts';
+import type { MembershipChange } from './configuration.ts';
+import { answerStale, onAppend, onHeartbeat, onSnapshot } from './follower.ts';
+import { type ChangeResult, Leader } from './leader.ts';
+import type { LogReader } from './log.ts';
+import { type Configuration, type HardState, type Message, type MessageOf, NOBODY, type VoterId } from './message.ts';
+import type { ProgressState } from './progress.ts';
+import { tally } from './quorum.ts';
+import type { Ready } from './ready.ts';
+import { type RaftOptions, Replica } from './replica.ts';
+import type { SizeOf } from './replication.ts';
 
-export interface RaftOptions {
-  readonly epochId: EpochId;
-  readonly id: VoterId;
-  /** The configuration in force. An id that is not in it follows and never campaigns. */
-  readonly voters: readonly VoterId[];
-  readonly hardState: HardState;
-  /** What the shell has applied already. */
-  readonly appliedIndex: number;
-  /** Silence after which a follower campaigns: drawn anew each time from [electionTicks, 2 × electionTicks). */
-  readonly electionTicks: number;
-  readonly heartbeatTicks: number;
-  /** Most entries in one append message and in one Ready's `committed`. */
-  readonly batchMax: number;
+type Role =
+  | { readonly kind: 'follower'; readonly leader: VoterId }
+  | { readonly kind: 'precandidate' | 'candidate'; readonly votes: Map<VoterId, boolean> }
+  | { readonly kind: 'leader'; readonly lead: Leader };
+
+export interface RaftCollaborators {
+  readonly log: LogReader;
+  readonly random: Random;
+  /** What an entry counts towards the bounds in bytes. */
+  readonly sizeOf: SizeOf;
 }
 
-type DistributiveOmit<T, K extends PropertyKey> = T extends unknown ? Omit<T, K> : never;
-/** A message but for what every message carries. */
-type Body = DistributiveOmit<Message, 'epochId' | 'term' | 'from' | 'to'>;
-type Of<Kind extends Message['kind']> = Extract<Message, { kind: Kind }>;
+/** What a leader knows of another member. */
+export interface FollowerStatus {
+  readonly voterId: VoterId;
+  readonly match: number;
+  readonly state: ProgressState;
+}
 
 export class Raft {
-  readonly #options: RaftOptions;
+  readonly #replica: Replica;
   readonly #random: Random;
-  readonly #log: RaftLog;
-
-  #term: number;
-  #vote: VoterId;
-  #state: 'follower' | 'candidate' | 'leader' = 'follower';
-  #leader: VoterId = NOBODY;
+  readonly #sizeOf: SizeOf;
+  #role: Role = { kind: 'follower', leader: NOBODY };
   #silentTicks = 0;
   #patienceTicks = 0;
-
-  /** Candidate: who answered. */
-  #votes = new Map<VoterId, boolean>();
-  /** Leader: the other voters. */
-  #others = new Map<VoterId, Progress>();
-  /** Leader: quorum rounds, and the reads that wait for one or for the first commit of the term (dissertation, 6.4). */
-  #round = 0;
-  #reads: { readonly context: number; readonly index: number; readonly round: number }[] = [];
-  #earlyReads: number[] = [];
-
+  #wasRemoved = false;
   #offeredHardState: HardState;
-  #messages: Message[] = [];
-  #messagesAfterSync: Message[] = [];
-  #answeredReads: ReadState[] = [];
 
-  constructor(collaborators: { readonly log: LogReader; readonly random: Random }, options: RaftOptions) {
-    this.#options = options;
-    this.#random = collaborators.random;
-    this.#log = new RaftLog(collaborators.log, {
-      committed: Math.min(options.hardState.commit, collaborators.log.lastIndex),
-      applied: options.appliedIndex,
-    });
-    this.#term = options.hardState.term;
-    this.#vote = options.hardState.vote;
-    this.#offeredHardState = this.#hardState();
-    this.#becomeFollower(this.#term, NOBODY);
+  constructor({ log, random, sizeOf }: RaftCollaborators, options: RaftOptions) {
+    this.#replica = new Replica(log, options);
+    this.#random = random;
+    this.#sizeOf = sizeOf;
+    this.#offeredHardState = this.#replica.hardState;
+    this.#becomeFollower(NOBODY);
   }
 
   get term(): number {
-    return this.#term;
+    return this.#replica.term;
   }
-  get state(): 'follower' | 'candidate' | 'leader' {
-    return this.#state;
+  get state(): Role['kind'] {
+    return this.#role.kind;
   }
   /** NOBODY while none is known. */
   get leader(): VoterId {
-    return this.#leader;
+    if (this.#role.kind === 'leader') return this.#replica.id;
+    return this.#role.kind === 'follower' ? this.#role.leader : NOBODY;
   }
   get commitIndex(): number {
-    return this.#log.committed;
+    return this.#replica.log.committed;
   }
   get lastIndex(): number {
-    return this.#log.lastIndex;
+    return this.#replica.log.lastIndex;
   }
   /** Up to here the log is persisted on this node. */
   get stableIndex(): number {
-    return this.#log.stable;
+    return this.#replica.log.stable;
+  }
+  /** The one in force here; it may not be committed. */
+  get configuration(): Configuration {
+    return this.#replica.inForce.configuration;
+  }
+  /** This replica was removed for good: it goes on under a new id or not at all. */
+  get wasRemoved(): boolean {
+    return this.#wasRemoved || this.#replica.isGone(this.#replica.id);
+  }
+  /** While a leader hands over it takes no proposals. */
+  get isTransferring(): boolean {
+    return this.#role.kind === 'leader' && this.#role.lead.isTransferring;
+  }
+  /** Empty where this voter does not lead. */
+  get followers(): readonly FollowerStatus[] {
+    if (this.#role.kind !== 'leader') return [];
+    return Array.from(this.#role.lead.replication.all, ([voterId, { match, state }]) => ({ voterId, match, state }));
   }
 
   /** One unit of time has passed. */
   tick(): void {
-    this.#silentTicks++;
-    if (this.#state === 'leader') {
-      if (this.#silentTicks >= this.#options.heartbeatTicks) this.#heartbeat();
+    if (this.#role.kind === 'leader') {
+      if (!this.#role.lead.tick()) this.#becomeFollower(NOBODY);
       return;
     }
-    if (!this.#options.voters.includes(this.#options.id)) return;
+    this.#silentTicks++;
+    if (this.#wasRemoved || !this.#replica.mayCampaign) return;
     // A sole voter has nobody to wait for; once it is a candidate it waits for its own disk alone.
-    const due = this.#isSoleVoter ? this.#state === 'follower' : this.#silentTicks >= this.#patienceTicks;
-    if (due) this.#campaign();
+    const due = this.#replica.isSoleVoter ? this.#role.kind !== 'candidate' : this.#silentTicks >= this.#patienceTicks;
+    if (due) this.#preCampaign();
   }
 
-  /** @returns the entry's index, or undefined where this voter does not lead. It may still come to nothing. */
+  /** @returns the entry's index, or undefined where this voter does not lead or hands over. It may still come to nothing. */
   propose(data: Command): number | undefined {
-    if (this.#state !== 'leader') return undefined;
-    const index = this.#log.lastIndex + 1;
-    this.#log.append([{ index, term: this.#term, kind: 'command', data }]);
-    for (const voter of this.#others.keys()) this.#replicate(voter);
-    return index;
+    return this.#role.kind === 'leader' ? this.#role.lead.propose(data) : undefined;
+  }
+
+  /** @param data is applied with the change. Like a proposal, one that was taken may still come to nothing. */
+  changeMembership(change: MembershipChange, data: Command | null = null): ChangeResult {
+    if (this.#role.kind !== 'leader') return { ok: false, reason: 'not-leader' };
+    return this.#role.lead.change(change, data);
+  }
+
+  /**
+   * Hands leadership to a voter once it has the whole log; given up after an election timeout.
+   * @returns false where this voter does not lead or `to` is no other voter.
+   */
+  transferTo(to: VoterId): boolean {
+    return this.#role.kind === 'leader' && this.#role.lead.transferTo(to);
   }
 
   /**
@@ -117,297 +127,205 @@ export class Raft {
    * @returns false where this voter does not lead. A leader that is deposed forgets its reads: ask again.
    */
   readIndex(context: number): boolean {
-    if (this.#state !== 'leader') return false;
-    // Before it has committed in its own term a leader does not know what was committed before it (section 8).
-    if (!this.#hasCommittedInTerm) this.#earlyReads.push(context);
-    else if (this.#isSoleVoter) this.#answeredReads.push({ context, index: this.#log.committed });
-    else {
-      this.#round++;
-      this.#reads.push({ context, index: this.#log.committed, round: this.#round });
-      this.#heartbeat();
-    }
+    if (this.#role.kind !== 'leader') return false;
+    this.#role.lead.readIndex(context);
     return true;
   }
 
-  /** A message came in. Total: what is late, foreign or senseless changes nothing. */
-  step(message: Message): void {
-    if (message.epochId !== this.#options.epochId || message.to !== this.#options.id) return;
-    if (message.from === this.#options.id) return;
-    if (message.term < this.#term) this.#answerStale(message);
-    else this.#take(message);
+  /** What was sent to `voter` last did not arrive. */
+  onUnreachable(voter: VoterId): void {
+    if (this.#role.kind === 'leader') this.#role.lead.onUnreachable(voter);
   }
 
-  #take(message: Message): void {
-    if (message.term > this.#term) this.#becomeFollower(message.term, NOBODY);
-    switch (message.kind) {
-      case 'vote':
-        this.#onVote(message);
-        break;
-      case 'vote.answer':
-        this.#onVoteAnswer(message);
-        break;
-      case 'append':
-        if (this.#follow(message.from)) this.#onAppend(message);
-        break;
-      case 'append.answer':
-        this.#onAppendAnswer(message);
-        break;
-      case 'heartbeat':
-        if (this.#follow(message.from)) this.#onHeartbeat(message);
-        break;
-      case 'heartbeat.answer':
-        this.#onHeartbeatAnswer(message);
-        break;
-    }
+  /** How a snapshot that was due ended: the index that arrived, or undefined where it did not. */
+  onSnapshotSent(voter: VoterId, index: number | undefined): void {
+    if (this.#role.kind === 'leader') this.#role.lead.onSnapshotSent(voter, index);
   }
 
   /** What must happen now, or undefined when nothing must. Each thing is handed out once. */
   ready(): Ready | undefined {
-    const entries = this.#log.takeUnoffered();
-    const committed = this.#log.takeCommitted(this.#options.batchMax);
+    if (this.#role.kind === 'leader') this.#role.lead.flush();
+    const { log, options, hardState } = this.#replica;
+    const { entries, snapshot } = log.takeUnoffered();
+    const committed = log.takeCommitted(options.batchMax);
+    const spoken = this.#replica.takeSpoken();
     const before = this.#offeredHardState;
-    const now = this.#hardState();
-    const voteChanged = now.term !== before.term || now.vote !== before.vote;
-    const changed = voteChanged || now.commit !== before.commit;
-    const spoken = this.#messages.length + this.#messagesAfterSync.length + this.#answeredReads.length > 0;
-    if (!changed && !spoken && entries.length === 0 && committed.length === 0) return undefined;
-    const ready: Ready = {
-      hardState: changed ? now : undefined,
-      entries,
-      mustSync: voteChanged || entries.length > 0,
-      messages: this.#messages,
-      messagesAfterSync: this.#messagesAfterSync,
-      committed,
-      reads: this.#answeredReads,
-    };
-    this.#offeredHardState = now;
-    this.#messages = [];
-    this.#messagesAfterSync = [];
-    this.#answeredReads = [];
-    return ready;
+    const voteChanged = hardState.term !== before.term || hardState.vote !== before.vote;
+    const changed = voteChanged || hardState.commit !== before.commit;
+    const mustSync = voteChanged || entries.length > 0 || snapshot !== undefined;
+    const isSilent = Object.values(spoken).every((list) => list.length === 0);
+    if (!changed && !mustSync && isSilent && committed.length === 0) return undefined;
+    this.#offeredHardState = hardState;
+    return { hardState: changed ? hardState : undefined, snapshot, entries, mustSync, committed, ...spoken };
   }
 
   /** This Ready, and every one before it, is persisted. Only now do this node's own vote and log count. */
   advance(ready: Ready): void {
-    const last = ready.entries.at(-1);
-    if (last !== undefined) this.#log.stableTo(last.index, last.term);
-    const { id } = this.#options;
-    const votedForSelf = ready.hardState?.term === this.#term && ready.hardState.vote === id;
-    if (this.#state === 'candidate' && votedForSelf) this.#countVote(id, true);
-    else if (this.#state === 'leader') this.#commitByQuorum();
+    const { log, term, id } = this.#replica;
+    if (ready.entries.length > 0 || ready.snapshot !== undefined) log.onPersisted();
+    const votedForSelf = ready.hardState?.term === term && ready.hardState.vote === id;
+    if (this.#role.kind === 'candidate' && votedForSelf) this.#countVote(id, true);
+    else if (this.#role.kind === 'leader') this.#leading((lead) => lead.onPersisted());
   }
 
-  // Elections (section 5.2)
-
-  #campaign(): void {
-    this.#becomeFollower(this.#term + 1, NOBODY);
-    this.#state = 'candidate';
-    this.#vote = this.#options.id;
-    const { lastIndex, lastTerm } = this.#log;
-    // Owed after persistence, though figure 2 does not say so: a candidate that forgot its term could otherwise
-    // campaign in it a second time, with a shorter log, and count grants given for the longer one.
-    for (const voter of this.#options.voters) this.#sendAfterSync(voter, { kind: 'vote', lastIndex, lastTerm });
+  /** A message came in. Total: what is late, foreign or senseless changes nothing. */
+  step(message: Message): void {
+    const { options, id, term } = this.#replica;
+    if (message.epochId !== options.epochId || message.to !== id || message.from === id) return;
+    if (message.kind === 'not-member') this.#onNotMember();
+    else if (this.#replica.isGone(message.from)) this.#answerGone(message.from);
+    else if (message.kind === 'pre-vote') this.#onPreVote(message);
+    else if (message.kind === 'vote' && this.#hasLiveLeader && !message.transfer) return;
+    else if (message.kind === 'pre-vote.answer' && message.term < term) this.#onPreVoteAnswer(message);
+    else if (message.term < term) this.#onStale(message);
+    else this.#take(message);
   }
 
-  #onVote(message: Of<'vote'>): void {
-    const free = this.#vote === message.from || (this.#vote === NOBODY && this.#leader === NOBODY);
-    const granted = free && this.#log.isUpToDate(message.lastIndex, message.lastTerm);
-    if (granted) {
-      this.#vote = message.from;
-      this.#silentTicks = 0;
+  #take(message: Message): void {
+    if (message.term > this.#replica.term) {
+      this.#replica.enterTerm(message.term);
+      this.#becomeFollower(NOBODY);
     }
-    this.#sendAfterSync(message.from, { kind: 'vote.answer', granted });
-  }
-
-  #onVoteAnswer(message: Of<'vote.answer'>): void {
-    if (this.#state === 'candidate') this.#countVote(message.from, message.granted);
-  }
-
-  #countVote(voter: VoterId, granted: boolean): void {
-    if (!this.#votes.has(voter)) this.#votes.set(voter, granted);
-    const result = tally(this.#options.voters, this.#votes);
-    if (result === 'won') this.#becomeLeader();
-    else if (result === 'lost') this.#becomeFollower(this.#term, NOBODY);
-  }
-
-  #becomeFollower(term: number, leader: VoterId): void {
-    if (term > this.#term) {
-      this.#term = term;
-      this.#vote = NOBODY;
+    switch (message.kind) {
+      case 'pre-vote.answer':
+        this.#onPreVoteAnswer(message);
+        break;
+      case 'vote':
+        this.#onVote(message);
+        break;
+      case 'vote.answer':
+        if (this.#role.kind === 'candidate') this.#countVote(message.from, message.granted);
+        break;
+      case 'append':
+        if (this.#follow(message.from)) onAppend(this.#replica, message);
+        break;
+      case 'heartbeat':
+        if (this.#follow(message.from)) onHeartbeat(this.#replica, message);
+        break;
+      case 'snapshot':
+        if (this.#follow(message.from)) onSnapshot(this.#replica, message);
+        break;
+      case 'append.answer':
+        this.#leading((lead) => lead.onAppendAnswer(message));
+        break;
+      case 'heartbeat.answer':
+        this.#leading((lead) => lead.onHeartbeatAnswer(message));
+        break;
+      case 'timeout-now':
+        if (this.#role.kind === 'follower' && !this.#wasRemoved && this.#replica.mayCampaign) this.#campaign(true);
+        break;
     }
-    this.#state = 'follower';
-    this.#leader = leader;
-    this.#silentTicks = 0;
-    const { electionTicks } = this.#options;
-    this.#patienceTicks = between(this.#random, electionTicks, 2 * electionTicks - 1);
-    this.#votes.clear();
-    this.#others.clear();
-    this.#reads = [];
-    this.#earlyReads = [];
   }
 
-  #becomeLeader(): void {
-    this.#state = 'leader';
-    this.#leader = this.#options.id;
-    this.#silentTicks = 0;
-    const next = this.#log.lastIndex + 1;
-    for (const voter of this.#options.voters) {
-      if (voter !== this.#options.id) this.#others.set(voter, new Progress(next));
+  #onStale(message: Message): void {
+    const { kind } = message;
+    if (kind === 'vote' || kind === 'append' || kind === 'heartbeat' || kind === 'snapshot') {
+      answerStale(this.#replica, message);
     }
-    this.#log.append([{ index: next, term: this.#term, kind: 'noop' }]);
-    for (const voter of this.#others.keys()) this.#replicate(voter);
   }
 
   /** @returns whether `from` may be obeyed: in one term there is one leader, and it is not this voter. */
   #follow(from: VoterId): boolean {
-    if (this.#state === 'leader') return false;
-    if (this.#state === 'candidate') this.#becomeFollower(this.#term, from);
-    this.#leader = from;
-    this.#silentTicks = 0;
+    if (this.#role.kind === 'leader') return false;
+    if (this.#role.kind === 'follower' && this.#role.leader === from) this.#silentTicks = 0;
+    else this.#becomeFollower(from);
     return true;
   }
 
-  /** Tells a sender of an older term the present one, so that it steps down. */
-  #answerStale(message: Message): void {
-    const { lastIndex, lastTerm } = this.#log;
-    if (message.kind === 'vote') this.#sendAfterSync(message.from, { kind: 'vote.answer', granted: false });
-    if (message.kind !== 'append' && message.kind !== 'heartbeat') return;
-    const prevIndex = message.kind === 'append' ? message.prevIndex : lastIndex;
-    const refusal = { kind: 'append.answer', ok: false, prevIndex, hintIndex: lastIndex, hintTerm: lastTerm } as const;
-    this.#sendAfterSync(message.from, refusal);
+  #leading(act: (lead: Leader) => void): void {
+    if (this.#role.kind !== 'leader') return;
+    const { lead } = this.#role;
+    act(lead);
+    if (!lead.isDone) return;
+    lead.flush();
+    this.#becomeFollower(NOBODY);
   }
 
-  // Log replication (section 5.3)
-
-  #onAppend(message: Of<'append'>): void {
-    const { prevIndex, prevTerm, entries, from } = message;
-    if (entries.some((entry, n) => entry.index !== prevIndex + 1 + n)) return;
-    // What is committed agrees with every later leader, so there is nothing to compare.
-    const { committed } = this.#log;
-    if (prevIndex < committed) {
-      this.#sendAfterSync(from, { kind: 'append.answer', ok: true, matchIndex: committed });
-      return;
-    }
-    if (this.#log.term(prevIndex) !== prevTerm) {
-      this.#refuse(message);
-      return;
-    }
-    // Only a true conflict may cut the log: a late, shorter append must not drop what a later one brought.
-    const differs = entries.findIndex((entry) => this.#log.term(entry.index) !== entry.term);
-    if (differs !== -1) this.#log.append(entries.slice(differs));
-    const matchIndex = prevIndex + entries.length;
-    this.#log.commitTo(Math.min(message.commit, matchIndex));
-    this.#sendAfterSync(from, { kind: 'append.answer', ok: true, matchIndex });
+  #becomeFollower(leader: VoterId): void {
+    this.#enter({ kind: 'follower', leader });
   }
 
-  #refuse(message: Of<'append'>): void {
-    const { prevIndex, prevTerm, from } = message;
-    const hintIndex = this.#log.lastAtMost(prevIndex, prevTerm);
-    const hintTerm = this.#log.term(hintIndex) ?? 0;
-    this.#sendAfterSync(from, { kind: 'append.answer', ok: false, prevIndex, hintIndex, hintTerm });
-  }
-
-  #onAppendAnswer(message: Of<'append.answer'>): void {
-    const other = this.#others.get(message.from);
-    if (other === undefined) return;
-    if (message.ok) {
-      // A match above the own log cannot be true, and the quorum must not count it.
-      if (message.matchIndex > this.#log.lastIndex) return;
-      if (other.onAccepted(message.matchIndex)) this.#commitByQuorum();
-      if (other.next <= this.#log.lastIndex) this.#replicate(message.from);
-      return;
-    }
-    const agreeIndex = this.#log.lastAtMost(message.hintIndex, message.hintTerm);
-    if (other.onRefused(message.prevIndex, agreeIndex)) this.#replicate(message.from);
-  }
-
-  /**
-   * Sends what `voter` lacks as far as its window allows. One that lacks entries which are kept no longer gets
-   * heartbeats alone, so that it does not campaign.
-   */
-  #replicate(voter: VoterId): void {
-    const other = this.#others.get(voter);
-    if (other === undefined || !other.maySend) return;
-    const prevIndex = other.next - 1;
-    const prevTerm = this.#log.term(prevIndex);
-    const end = Math.min(this.#log.lastIndex, prevIndex + this.#options.batchMax);
-    const entries = this.#log.entries(other.next, end + 1);
-    if (prevTerm === undefined || entries === undefined) return;
-    this.#send(voter, { kind: 'append', prevIndex, prevTerm, entries, commit: this.#log.committed });
-    other.onSent(end, entries.length);
-  }
-
-  // Commitment (section 5.4.2)
-
-  get #hasCommittedInTerm(): boolean {
-    return this.#log.term(this.#log.committed) === this.#term;
-  }
-
-  #commitByQuorum(): void {
-    const reached = majorityReached(
-      this.#options.voters.map((voter) =>
-        voter === this.#options.id ? this.#log.stable : (this.#others.get(voter)?.match ?? 0),
-      ),
-    );
-    // Only entries of the own term are committed by counting; earlier ones follow from them (figure 8).
-    if (this.#log.term(reached) !== this.#term || !this.#log.commitTo(reached)) return;
-    for (const voter of this.#others.keys()) this.#replicate(voter);
-    for (const context of this.#earlyReads.splice(0)) this.readIndex(context);
-  }
-
-  // Heartbeats, and the rounds that confirm a term
-
-  #heartbeat(): void {
+  #enter(role: Role): void {
+    this.#role = role;
     this.#silentTicks = 0;
-    for (const [voter, other] of this.#others) {
-      const commit = Math.min(this.#log.committed, other.match);
-      this.#send(voter, { kind: 'heartbeat', commit, round: this.#round });
+    const { electionTicks } = this.#replica.options;
+    this.#patienceTicks = between(this.#random, electionTicks, 2 * electionTicks - 1);
+  }
+
+  // Elections (section 5.2; dissertation, 9.6 and 4.2.3)
+
+  /** Asks first whether it would win, so that a voter that was cut off does not depose a leader when it comes back. */
+  #preCampaign(): void {
+    const { log, term, voters, id } = this.#replica;
+    this.#enter({ kind: 'precandidate', votes: new Map() });
+    const { lastIndex, lastTerm } = log;
+    for (const voter of voters) {
+      if (voter !== id) this.#replica.send(voter, { kind: 'pre-vote', nextTerm: term + 1, lastIndex, lastTerm });
+    }
+    this.#countVote(id, true);
+  }
+
+  #campaign(transfer: boolean): void {
+    const { log, term, voters, id } = this.#replica;
+    this.#replica.enterTerm(term + 1);
+    this.#replica.voteFor(id);
+    this.#enter({ kind: 'candidate', votes: new Map() });
+    const { lastIndex, lastTerm } = log;
+    // Owed after persistence, though figure 2 does not say so: a candidate that forgot its term could otherwise
+    // campaign in it a second time, with a shorter log, and count grants given for the longer one.
+    for (const voter of voters) {
+      if (voter !== id) this.#replica.sendAfterSync(voter, { kind: 'vote', lastIndex, lastTerm, transfer });
     }
   }
 
-  #onHeartbeat(message: Of<'heartbeat'>): void {
-    this.#log.commitTo(message.commit);
-    this.#sendAfterSync(message.from, { kind: 'heartbeat.answer', round: message.round });
+  #countVote(voter: VoterId, granted: boolean): void {
+    if (this.#role.kind !== 'precandidate' && this.#role.kind !== 'candidate') return;
+    const { kind, votes } = this.#role;
+    if (!votes.has(voter)) votes.set(voter, granted);
+    const result = tally(this.#replica.voters, votes);
+    if (result === 'lost') this.#becomeFollower(NOBODY);
+    else if (result === 'won' && kind === 'precandidate') this.#campaign(false);
+    else if (result === 'won') this.#enter({ kind: 'leader', lead: new Leader(this.#replica, this.#sizeOf) });
   }
 
-  #onHeartbeatAnswer(message: Of<'heartbeat.answer'>): void {
-    const other = this.#others.get(message.from);
-    if (other === undefined || message.round > this.#round) return;
-    other.onHeard(message.round);
-    if (other.match < this.#log.lastIndex) this.#replicate(message.from);
-    this.#confirmReads();
+  #onPreVoteAnswer(message: MessageOf<'pre-vote.answer'>): void {
+    const isCurrent = this.#role.kind === 'precandidate' && message.nextTerm === this.#replica.term + 1;
+    if (isCurrent) this.#countVote(message.from, message.granted);
   }
 
-  #confirmReads(): void {
-    const reached = majorityReached(
-      this.#options.voters.map((voter) =>
-        voter === this.#options.id ? this.#round : (this.#others.get(voter)?.round ?? 0),
-      ),
-    );
-    while (this.#reads[0] !== undefined && this.#reads[0].round <= reached) {
-      const { context, index } = this.#reads.shift() as { context: number; index: number };
-      this.#answeredReads.push({ context, index });
+  #onPreVote(message: MessageOf<'pre-vote'>): void {
+    if (this.#hasLiveLeader) return;
+    const { nextTerm, lastIndex, lastTerm, from } = message;
+    const granted = nextTerm > this.#replica.term && this.#replica.log.isUpToDate(lastIndex, lastTerm);
+    this.#replica.send(from, { kind: 'pre-vote.answer', nextTerm, granted });
+  }
+
+  /** Learners answer too: this one may have been promoted without knowing. */
+  #onVote(message: MessageOf<'vote'>): void {
+    const { vote, log } = this.#replica;
+    const free = vote === message.from || (vote === NOBODY && this.leader === NOBODY);
+    const granted = free && log.isUpToDate(message.lastIndex, message.lastTerm);
+    if (granted) {
+      this.#replica.voteFor(message.from);
+      this.#silentTicks = 0;
     }
+    this.#replica.sendAfterSync(message.from, { kind: 'vote.answer', granted });
   }
 
-  get #isSoleVoter(): boolean {
-    return this.#options.voters.length === 1 && this.#options.voters[0] === this.#options.id;
+  /** Within an election timeout of hearing from a leader, nobody else is wanted. A leader checks its own quorum. */
+  get #hasLiveLeader(): boolean {
+    if (this.#role.kind === 'leader') return true;
+    return this.leader !== NOBODY && this.#silentTicks < this.#replica.options.electionTicks;
   }
 
-  #hardState(): HardState {
-    return { term: this.#term, vote: this.#vote, commit: this.#log.committed };
+  // Members that were removed
+
+  #answerGone(voter: VoterId): void {
+    this.#replica.send(voter, { kind: 'not-member', appliedIndex: this.#replica.log.applied });
   }
 
-  #send(to: VoterId, body: Body): void {
-    this.#messages.push(this.#addressed(to, body));
-  }
-
-  #sendAfterSync(to: VoterId, body: Body): void {
-    if (to !== this.#options.id) this.#messagesAfterSync.push(this.#addressed(to, body));
-  }
-
-  #addressed(to: VoterId, body: Body): Message {
-    assert(to !== this.#options.id, 'a message to oneself');
-    return { ...body, epochId: this.#options.epochId, term: this.#term, from: this.#options.id, to };
+  #onNotMember(): void {
+    this.#wasRemoved = true;
+    if (this.#role.kind !== 'follower') this.#becomeFollower(NOBODY);
   }
 }

@@ -1,5 +1,5 @@
 // What the core asks of its shell: in which order, and how durably.
-import type { Entry, HardState, Message } from './message.ts';
+import type { Entry, Envelope, HardState, Message, SnapshotPlace } from './message.ts';
 
 /**
  * Taken once each by `ready()` and given back, in the same order, by `advance()` once persisted.
@@ -8,9 +8,11 @@ import type { Entry, HardState, Message } from './message.ts';
 export interface Ready {
   /** Changed since the last Ready, or undefined. */
   readonly hardState: HardState | undefined;
+  /** To be taken into use before `entries` and `committed`, or undefined. */
+  readonly snapshot: Installation | undefined;
   /** To persist. The first may lie at or below the stored last index: what is stored from there on is then void. */
   readonly entries: readonly Entry[];
-  /** Whether term, vote or entries changed: `advance` may follow only after an fsync. A new `commit` alone may ride later. */
+  /** Whether term, vote, snapshot or entries changed: `advance` may follow only after an fsync. A `commit` may ride later. */
   readonly mustSync: boolean;
   /** May go at once, in parallel with the write. */
   readonly messages: readonly Message[];
@@ -20,6 +22,17 @@ export interface Ready {
   readonly committed: readonly Entry[];
   /** Answered ReadIndex requests: serve each once everything up to `index` is applied. */
   readonly reads: readonly ReadState[];
+  /**
+   * To each of these the shell sends a snapshot of what it has applied, and then says how that went by
+   * `onSnapshotSent`. With `kind` and `snapshot` added the envelope is the message that ends the stream.
+   */
+  readonly snapshotsDue: readonly Envelope[];
+}
+
+/** One synced batch: rows, applied index and configuration become the snapshot's, and the log begins after its index. */
+export interface Installation extends SnapshotPlace {
+  /** Whether stored entries after the snapshot's index stay; otherwise every stored entry is void. */
+  readonly keepsTail: boolean;
 }
 
 export interface ReadState {
