@@ -39,7 +39,8 @@ const ALL_ROLES: readonly Role[] = ['worker', 'gateway', 'voter'];
 const FOUND_TIMEOUT_MS = 15_000;
 const PORTS_TRIED = 64;
 const HTTP_HOST = '127.0.0.1';
-const LOOK_UP_TIMEOUT_MS = 3_000;
+/** A busy machine takes seconds for a handshake. */
+const LOOK_UP_TIMEOUT_MS = 10_000;
 
 export interface RunningNode {
   /** Resolves with the exit code once the node has ended, by a signal or by itself. */
@@ -182,6 +183,10 @@ async function start(options: NodeOptions, started: (() => Promise<void>)[]): Pr
     workerPart = await WorkerPart.start(core);
     const part = workerPart;
     started.push(() => part.stop({ keep: false }));
+    const looking = new AbortController();
+    started.push(async () => looking.abort());
+    const again = (): void => void (part.worker.leaseLeftMs === 0 && lookUpOthers(core, asked));
+    clock.every(LOOK_UP_TIMEOUT_MS, again, looking.signal);
   }
   const countBlobs = async (): Promise<void> => void Object.assign(blobUse, await blobs.usage());
   void countBlobs();
@@ -191,7 +196,7 @@ async function start(options: NodeOptions, started: (() => Promise<void>)[]): Pr
   if (gatewayPart !== undefined) await gatewayPart.open();
   const end = new NodeEnd(core, { gateway: gatewayPart, worker: workerPart, stops: started });
   await end.announceReady();
-  return { ended: end.wait() };
+  return { ended: end.ended };
 }
 
 async function makeDataFolder(folder: string): Promise<void> {

@@ -41,10 +41,16 @@ export class NodeEnd {
   #phase: 'up' | 'restarting' | 'ending' = 'up';
   /** Told to end while it restarts. */
   #endAsked = false;
+  readonly #ended = Promise.withResolvers<number>();
 
   constructor(core: Core, parts: Parts) {
     this.#core = core;
     this.#parts = parts;
+  }
+
+  /** Resolves with the exit code. */
+  get ended(): Promise<number> {
+    return this.#ended.promise;
   }
 
   /** Says `ready` once the worker has its lease: from then on the node takes work. */
@@ -62,6 +68,8 @@ export class NodeEnd {
       this.#entry = await writeNodeEntry(entry, surroundings());
     }
     await this.#noteForObservers();
+    // Whoever reads `ready` may end it at once.
+    this.#hearSignals();
     const where = url === null ? '' : `  ${dialable(url)}`;
     const lease = worker !== undefined && worker.worker.leaseLeftMs === 0 ? '  (no gateway answers yet)' : '';
     out.info({ url, pid: process.pid }, 'ready');
@@ -129,18 +137,15 @@ export class NodeEnd {
     clock.every(NOTE_EVERY_MS, again, this.#watching.signal);
   }
 
-  /** Resolves with the exit code. */
-  wait(): Promise<number> {
-    return new Promise((resolve) => {
-      const end = (): void => void this.#onSignal().then((code) => code !== undefined && resolve(code));
-      const onSignal = withoutEcho(this.#core.clock, end);
-      process.on('SIGTERM', onSignal);
-      process.on('SIGINT', onSignal);
-      process.on('SIGHUP', () => void this.#restart(end));
-      this.#watchLauncher(onSignal);
-      if (this.#core.options.embedded) this.#watchIdleness(onSignal);
-      if (process.env.SKEIN_RESTARTED === TO_END) end();
-    });
+  #hearSignals(): void {
+    const end = (): void => void this.#onSignal().then((code) => code !== undefined && this.#ended.resolve(code));
+    const onSignal = withoutEcho(this.#core.clock, end);
+    process.on('SIGTERM', onSignal);
+    process.on('SIGINT', onSignal);
+    process.on('SIGHUP', () => void this.#restart(end));
+    this.#watchLauncher(onSignal);
+    if (this.#core.options.embedded) this.#watchIdleness(onSignal);
+    if (process.env.SKEIN_RESTARTED === TO_END) end();
   }
 
   /** @returns the exit code from the first signal, undefined from the later ones. */
