@@ -4,7 +4,7 @@ import { cpus, hostname } from 'node:os';
 import { join, resolve } from 'node:path';
 import { SkeinError } from '../../protocol/errors.ts';
 import type { Role } from '../../protocol/state/rows.ts';
-import { slotsMax } from '../../protocol/wire/shapes.ts';
+import { slotsMax } from '../../protocol/wire/bounds.ts';
 import { defaultDataFolder, type Surroundings } from './folders.ts';
 import { parseDuration } from './units.ts';
 import { readYaml, type YamlFile } from './yaml-file.ts';

@@ -4,6 +4,7 @@ import { SkeinError } from '../../protocol/errors.ts';
 import type { EpochId, PeerId } from '../../protocol/ids.ts';
 import type { Begun, Role } from '../../protocol/state/rows.ts';
 import type { Clock } from '../../protocol/time.ts';
+import { fencesMax } from '../../protocol/wire/bounds.ts';
 import {
   type Envelope,
   openEnvelope,
@@ -14,7 +15,6 @@ import {
 } from '../../protocol/wire/envelope.ts';
 import { type Claim, type Heartbeat, heartbeatCodec } from '../../protocol/wire/heartbeat.ts';
 import type { MemberList } from '../../protocol/wire/members.ts';
-import { fencesMax } from '../../protocol/wire/shapes.ts';
 import { type Beacon, beaconCodec } from '../../protocol/wire/window.ts';
 import type { Log } from '../log.ts';
 import type { Transport } from '../transport/port.ts';

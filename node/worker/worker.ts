@@ -4,10 +4,10 @@ import { SkeinError } from '../../protocol/errors.ts';
 import { type EpochId, type Fence, type JobId, parseFence } from '../../protocol/ids.ts';
 import type { AttemptEnd, Begun } from '../../protocol/state/rows.ts';
 import type { Clock } from '../../protocol/time.ts';
+import { fencesMax, prefetchMax } from '../../protocol/wire/bounds.ts';
 import { type Answer, answerCodec, type Claim } from '../../protocol/wire/heartbeat.ts';
 import type { MemberList } from '../../protocol/wire/members.ts';
 import { memberListCodec, membersQueryCodec } from '../../protocol/wire/members.ts';
-import { fencesMax, prefetchMax } from '../../protocol/wire/shapes.ts';
 import {
   type Adopt,
   adoptCodec,

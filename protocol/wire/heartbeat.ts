@@ -1,6 +1,7 @@
 // A worker's heartbeat with its claim, and the leader's answer to it.
 import { type Static, Type } from 'typebox';
 import { SkeinError } from '../errors.ts';
+import { fencesMax, prefetchMax, slotsMax } from './bounds.ts';
 import { type Codec, codec } from './codec.ts';
 import {
   Addresses,
@@ -9,12 +10,9 @@ import {
   closed,
   EpochIdShape,
   Fences,
-  fencesMax,
   JobIdShape,
   PeerIdShape,
-  prefetchMax,
   RolesShape,
-  slotsMax,
   Text,
 } from './shapes.ts';
 import { WindowEntries } from './window.ts';

@@ -2,6 +2,7 @@
 import { type Static, Type } from 'typebox';
 import type { EpochId, Fence, JobId, MeshId, PeerId, Sha256 } from '../ids.ts';
 import type { Begun, Role } from '../state/rows.ts';
+import { fencesMax } from './bounds.ts';
 
 const closed = { additionalProperties: false } as const;
 
@@ -15,12 +16,6 @@ export const Sha256Shape = Type.Unsafe<Sha256>(Type.String({ pattern: '^[0-9a-f]
 export const FenceShape = Type.Unsafe<Fence>(Type.String({ pattern: '^[0-9a-f]{32}\\.[1-9][0-9]{0,15}$' }));
 export const RoleShape = Type.Union([Type.Literal('worker'), Type.Literal('gateway'), Type.Literal('voter')]);
 export const RolesShape = Type.Unsafe<readonly Role[]>(Type.Array(RoleShape, { maxItems: 3 }));
-/** Of one node. */
-export const slotsMax = 512;
-/** How many grants a node may hold unbegun. */
-export const prefetchMax = 256;
-/** All that one node can hold: its heartbeat fits one gossip message, and no answer is too long to renew its lease. */
-export const fencesMax = slotsMax + prefetchMax;
 export const BegunShape = Type.Unsafe<Begun>(Type.Tuple([FenceShape, Count]));
 export const Fences = Type.Array(FenceShape, { maxItems: fencesMax });
 export const Address = Text(1024);

@@ -6,9 +6,10 @@ import { SkeinError } from '../errors.ts';
 import type { JobId } from '../ids.ts';
 import type { Result } from '../state/result.ts';
 import { type AttemptEnd, type StopSignal, stopSignals } from '../state/rows.ts';
+import { fencesMax } from './bounds.ts';
 import { type Codec, codec } from './codec.ts';
 import { ResultShape } from './result.ts';
-import { BegunShape, Count, closed, FenceShape, Fences, fencesMax, JobIdShape, Text } from './shapes.ts';
+import { BegunShape, Count, closed, FenceShape, Fences, JobIdShape, Text } from './shapes.ts';
 
 /** Method names on channel `work`. The arrow says who asks whom. */
 export const workMethods = {

@@ -3,8 +3,8 @@ import * as assert from 'uvu/assert';
 import type { JobSpec } from '../../../protocol/api/jobspec.ts';
 import type { SkeinError } from '../../../protocol/errors.ts';
 import { type EpochId, type JobId, makeFence, type PeerId } from '../../../protocol/ids.ts';
+import { prefetchMax, slotsMax } from '../../../protocol/wire/bounds.ts';
 import { type Answer, answerCodec, type Heartbeat, heartbeatCodec, isLater } from '../../../protocol/wire/heartbeat.ts';
-import { prefetchMax, slotsMax } from '../../../protocol/wire/shapes.ts';
 import {
   decodeGrants,
   encodeGrants,
