@@ -218,7 +218,7 @@ export class Cluster {
 
   /** Everything that passes is delivered, in order, until nothing is left. */
   settle(): void {
-    for (let turns = 0; turns < 10_000; turns++) {
+    for (let turns = 0; turns < 50_000; turns++) {
       this.work();
       const next = this.flights.find((flight) => !flight.isHeld && this.passes(flight.message));
       if (next === undefined) return;

@@ -10,7 +10,7 @@ import { between, type Random } from '../../../protocol/random.ts';
 import { Cluster, type Flight, type Node } from './cluster.ts';
 import { command } from './notation.ts';
 
-const SEEDS = Number(process.env.SEEDS ?? 30);
+const SEEDS = Number(process.env.SEEDS ?? 60);
 const STEPS = 4_000;
 const NODES_MAX = 9;
 const VOTERS_MAX = 5;
@@ -24,7 +24,7 @@ const usual = {
   tick: 150,
   deliver: 400,
   sync: 300,
-  propose: 60,
+  propose: 25,
   read: 20,
   change: 40,
   crash: 4,
@@ -120,8 +120,8 @@ class Storm {
     tick: (node) => node.raft?.tick(),
     deliver: () => this.#some(() => this.#deliverOne()),
     sync: (node) => this.#some(() => node.syncOne()),
-    propose: () => void this.#anyLeader?.raft?.propose(command(`c${this.#n++}`)),
-    read: (node) => this.#read(node),
+    propose: () => this.#propose(this.#anyLeader),
+    read: (node) => this.#read(this.#leaderOr(node)),
     change: () => this.#changeMembership(this.#anyLeader),
     crash: (node) => this.#crash(this.#leaderOr(node)),
     compact: (node) => node.compact(node.disk.applied - between(this.#random, 0, 5)),
@@ -176,6 +176,10 @@ class Storm {
     this.#cluster.deliver(flight);
     if (this.#random.next() < this.#doubleRate) this.#cluster.flights.push({ ...flight });
     this.#cluster.nodes.get(flight.message.to)?.collect();
+  }
+
+  #propose(leader: Node | undefined): void {
+    this.#some(() => leader?.raft?.propose(command(`c${this.#n++}`)));
   }
 
   #read({ raft }: Node): void {
