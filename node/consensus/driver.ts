@@ -311,7 +311,7 @@ export class Consensus implements ReplicatedLog {
   }
 
   #feed(raft: Raft): void {
-    if (raft.state !== 'leader' || this.#life.signal.aborted) return;
+    if (raft.state !== 'leader' || raft.isTransferring || this.#life.signal.aborted) return;
     const room = {
       count: UNSTABLE_MAX - (raft.lastIndex - raft.stableIndex),
       sizeBytes: UNSTABLE_MAX_BYTES - this.#unstableBytes,

@@ -44,6 +44,8 @@ export class Node {
   raft: Raft | undefined;
   applied = 0;
   unsynced: { readonly ready: Ready; readonly applied: number }[] = [];
+  /** What may wait for the next sync, and is lost by a crash before that. */
+  #lazy: Partial<Pick<Disk, 'hardState' | 'applied'>> = {};
   reads: ReadState[] = [];
   snapshotsDue: Envelope[] = [];
   /** Its disk syncs only when told to. */
@@ -88,6 +90,7 @@ export class Node {
   crash(): void {
     this.raft = undefined;
     this.unsynced = [];
+    this.#lazy = {};
     this.reads = [];
     this.snapshotsDue = [];
   }
@@ -112,13 +115,21 @@ export class Node {
     const oldest = this.unsynced.shift();
     if (oldest === undefined || this.raft === undefined) return;
     const { ready, applied } = oldest;
-    this.persist(ready);
-    this.disk.applied = applied;
+    this.#lazy = { ...this.#lazy, ...(ready.hardState && { hardState: ready.hardState }), applied };
+    if (ready.mustSync) {
+      this.persist(ready);
+      this.#flush();
+    }
     this.raft.advance(ready);
     this.#cluster.say(ready.messagesAfterSync);
   }
 
-  persist({ snapshot, entries, hardState }: Ready): void {
+  #flush(): void {
+    Object.assign(this.disk, this.#lazy);
+    this.#lazy = {};
+  }
+
+  persist({ snapshot, entries }: Ready): void {
     const { disk } = this;
     if (snapshot !== undefined) {
       disk.entries = snapshot.keepsTail ? disk.entries.filter((entry) => entry.index > snapshot.index) : [];
@@ -126,11 +137,11 @@ export class Node {
     }
     const first = entries[0]?.index;
     if (first !== undefined) disk.entries = [...disk.entries.slice(0, first - disk.base.index - 1), ...entries];
-    if (hardState !== undefined) disk.hardState = hardState;
   }
 
   compact(index: number): void {
     const { disk } = this;
+    this.#flush();
     if (index <= disk.base.index || index > disk.applied) return;
     const term = disk.entries[index - disk.base.index - 1]?.term ?? 0;
     disk.entries = disk.entries.filter((entry) => entry.index > index);
@@ -207,7 +218,7 @@ export class Cluster {
 
   /** Everything that passes is delivered, in order, until nothing is left. */
   settle(): void {
-    for (let turns = 0; turns < 10_000; turns++) {
+    for (let turns = 0; turns < 50_000; turns++) {
       this.work();
       const next = this.flights.find((flight) => !flight.isHeld && this.passes(flight.message));
       if (next === undefined) return;
