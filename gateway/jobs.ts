@@ -1,5 +1,4 @@
 // Finds jobs in the replicated rows and tells of them, the way every route does.
-
 import type { JobView, LogTail } from '../protocol/api/job.ts';
 import type { ItemEntry, JobSpec } from '../protocol/api/jobspec.ts';
 import { ATTEMPTS_SHOWN, failuresOf, itemOf, itemText, type JobRows, jobView } from '../protocol/api/jobview.ts';

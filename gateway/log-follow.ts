@@ -1,6 +1,5 @@
 // Follows one stream of a task from attempt to attempt until the task has ended. A source that fails is asked again
 // for as long as its attempt is open: the stream ends with `end` or `error`, never quietly.
-
 import { attemptExit, taskExit } from '../protocol/api/exit.ts';
 import type { ExitView, LogAttempt, LogEnd, LogEvent } from '../protocol/api/job.ts';
 import { attemptView } from '../protocol/api/jobview.ts';

@@ -1,5 +1,4 @@
 // What stands between a well-formed body and `job.submitted`: the checks a schema cannot make, and making the record fit.
-
 import { Check } from 'typebox/value';
 import { type InputFile, type ItemEntry, type JobSpec, SpecRest } from '../protocol/api/jobspec.ts';
 import { inputsFault, specFault } from '../protocol/api/speccheck.ts';

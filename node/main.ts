@@ -22,7 +22,7 @@ import { faults } from './faults.ts';
 import type { GatewayPart } from './gateway-part.ts';
 import { Gossip } from './gossip/gossip.ts';
 import { realMachine } from './gossip/machine.ts';
-import { isLoopback, Neighbours } from './gossip/neighbours.ts';
+import { Neighbours } from './gossip/neighbours.ts';
 import { type Identity, openIdentity } from './identity/identity.ts';
 import { makeVerifier } from './identity/signing.ts';
 import { redeem } from './membership/join.ts';
@@ -81,7 +81,7 @@ async function start(options: NodeOptions, started: (() => Promise<void>)[]): Pr
   const roles = chooseRoles(options, before, ticket);
   const book = new MemberBook(bookMemory(storage));
   const gateway = roles.includes('gateway');
-  const wanted: Kept = { ...keptFrom(options, before, { roles, ticket }), meshId };
+  const wanted: Kept = { ...keptFrom(options, before, roles), meshId };
   const transport = await startTransport({
     options,
     wanted,
@@ -254,11 +254,7 @@ function chooseRoles(options: NodeOptions, before: Kept | undefined, ticket: Tic
   return options.roles;
 }
 
-function keptFrom(
-  options: NodeOptions,
-  before: Kept | undefined,
-  { roles, ticket }: { readonly roles: readonly Role[]; readonly ticket: Ticket | undefined },
-): Omit<Kept, 'meshId'> {
+function keptFrom(options: NodeOptions, before: Kept | undefined, roles: readonly Role[]): Omit<Kept, 'meshId'> {
   const { http } = options;
   return {
     name: options.nameExplicit ? options.name : (before?.name ?? options.name),
@@ -267,25 +263,19 @@ function keptFrom(
     httpHost: http.explicit ? http.host : (before?.httpHost ?? http.host),
     // Whoever asks for any port gets the same one again at the next start.
     httpPort: http.explicit && http.port !== 0 ? http.port : (before?.httpPort ?? (http.explicit ? 0 : null)),
-    listen: listenOf(options, before, ticket),
+    listen: listenOf(options, before),
     announce: options.announce.length > 0 ? options.announce.map(announced) : (before?.announce ?? []),
   };
 }
 
-function listenOf(
-  { listen, embedded }: NodeOptions,
-  before: Kept | undefined,
-  ticket: Ticket | undefined,
-): readonly string[] {
+function listenOf({ listen, embedded }: NodeOptions, before: Kept | undefined): readonly string[] {
   // Nobody has to find the mesh `local` again: it never waits for a port.
   if (embedded) return [multiaddrOf(listen.host, 0)];
   const kept = before?.listen ?? [];
   const again =
     listen.port === 0 && kept.some((address) => address.startsWith(multiaddrOf(listen.host, 0).slice(0, -1)));
   if (kept.length > 0 && (!listen.explicit || again)) return kept;
-  // Whoever joins from another machine is to be found by the others too: without that they all lose each other with a gateway.
-  const isRemote = ticket?.addresses.some((address) => !isLoopback(address)) === true;
-  return [multiaddrOf(isRemote && !listen.explicit ? '0.0.0.0' : listen.host, listen.port)];
+  return [multiaddrOf(listen.host, listen.port)];
 }
 
 function multiaddrOf(host: string, port: number): string {
@@ -374,8 +364,8 @@ async function joinMesh(
 }
 
 /**
- * Dials once where members were last heard, and where a ticket says that a gateway is: whoever moved meanwhile, this node or
- * a gateway, is found again by anyone whom both can reach.
+ * Dials where members were last heard, and where a ticket says that a gateway is: whoever moved meanwhile, this node or a
+ * gateway, is found again by anyone whom both can reach. Asked again for as long as a worker has no lease.
  */
 async function lookUpOthers({ options, transport, out }: Core, ticket: Ticket | undefined): Promise<void> {
   const note = await readObserverNote(options.dataFolder);

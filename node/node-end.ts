@@ -74,8 +74,7 @@ export class NodeEnd {
     const lease = worker !== undefined && worker.worker.leaseLeftMs === 0 ? '  (no gateway answers yet)' : '';
     out.info({ url, pid: process.pid }, 'ready');
     this.#say(`ready  ${kept.name} (${kept.roles.join(', ')})  mesh ${meshName}${where}${lease}`);
-    if (gateway === undefined) this.#sayWhereItListens();
-    else this.#say('add a worker: skein ticket, then on the other machine: skein join TICKET');
+    if (gateway !== undefined) this.#say('add a worker: skein ticket, then on the other machine: skein join TICKET');
     // A node ends by a kill or in place, and neither writes down what was compiled: the next start would take twice as long.
     flushCompileCache();
     if (readyFd === undefined) return;
@@ -98,15 +97,6 @@ export class NodeEnd {
   /** In the terminal of a node that was started there; the mesh `local` has none. */
   #say(sentence: string): void {
     if (!this.#core.options.embedded) process.stderr.write(`skein: ${sentence}\n`);
-  }
-
-  #sayWhereItListens(): void {
-    const { options, kept } = this.#core;
-    const port = options.listen.explicit
-      ? undefined
-      : /^\/ip4\/0\.0\.0\.0\/tcp\/(\d+)$/.exec(kept.listen[0] ?? '')?.[1];
-    if (port === undefined) return;
-    this.#say(`members may reach it on port ${port} of all addresses (--listen 127.0.0.1:0: on none)`);
   }
 
   /** What `skein peers` on this machine needs to join the gossip; kept current while this node runs. */

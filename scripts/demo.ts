@@ -299,7 +299,8 @@ async function main(): Promise<void> {
     ]);
     demo.use(gateway);
     const ticket = await demo.skein('ticket', '--uses', '3');
-    const join = (name: string): Promise<DemoNode> => demo.start(name, ['join', ticket, '--slots', '1']);
+    const join = (name: string): Promise<DemoNode> =>
+      demo.start(name, ['join', ticket, '--slots', '1', '--listen', '127.0.0.1:0']);
     const workers = await Promise.all([join('worker-1'), join('worker-2'), join('worker-3')]);
     const chosen = packages();
     const list = `${demo.folder}/packages.txt`;

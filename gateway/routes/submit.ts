@@ -1,5 +1,4 @@
 // POST /v1/jobs: the hot path. Nothing here waits for more than the blobs that the job names and the commit.
-
 import { Type } from 'typebox';
 import { withDefaults } from '../../protocol/api/defaults.ts';
 import { rfc3339 } from '../../protocol/api/instant.ts';

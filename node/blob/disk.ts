@@ -118,6 +118,15 @@ export async function onDisk<T>(doing: string, work: Promise<T>): Promise<T> {
   }
 }
 
+/** As onDisk, for a call that is made at once. */
+export function atOnce<T>(doing: string, work: () => T): T {
+  try {
+    return work();
+  } catch (cause) {
+    throw diskError(doing, cause);
+  }
+}
+
 export function diskError(doing: string, cause: unknown): unknown {
   const code = systemCode(cause);
   if (code === undefined) return cause;

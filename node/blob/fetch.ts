@@ -11,6 +11,7 @@ import {
   statCodec,
 } from '../../protocol/wire/blob.ts';
 import type { Transport } from '../transport/port.ts';
+import { unlessAborted } from '../unless-aborted.ts';
 import { Limiter } from './limiter.ts';
 import type { BlobStat, BlobStore } from './port.ts';
 
@@ -168,13 +169,4 @@ async function* none(): AsyncGenerator<Uint8Array> {}
 
 async function* one(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
   if (bytes.length > 0) yield bytes;
-}
-
-function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  return new Promise((resolve, reject) => {
-    const onAbort = (): void => reject(signal.reason);
-    if (signal.aborted) onAbort();
-    signal.addEventListener('abort', onAbort, { once: true });
-    work.then(resolve, reject).finally(() => signal.removeEventListener('abort', onAbort));
-  });
 }

@@ -14,7 +14,6 @@ import {
   openSync,
   read,
   renameSync,
-  type Stats,
   statSync,
 } from 'node:fs';
 import { chmod, copyFile, mkdir, open, readdir, rename, rm, stat, utimes, writeFile } from 'node:fs/promises';
@@ -26,7 +25,7 @@ import { isSha256, type Sha256 } from '../../protocol/ids.ts';
 import type { Clock } from '../../protocol/time.ts';
 import { chunkMaxBytes } from '../../protocol/wire/blob.ts';
 import type { Faults } from '../faults.ts';
-import { DiskReserve, diskError, FolderSync, ifThere, onDisk, systemCode } from './disk.ts';
+import { atOnce, DiskReserve, diskError, FolderSync, ifThere, onDisk, systemCode } from './disk.ts';
 import { blobFile, blobsFolder } from './path.ts';
 import type { BlobStat, BlobStore, Kept } from './port.ts';
 import { hashFile, pour } from './pour.ts';
@@ -102,7 +101,8 @@ export class FileBlobStore implements BlobStore {
   }
 
   async stat(sha256: Sha256): Promise<BlobStat | undefined> {
-    const found = this.#lookAt(sha256);
+    const look = () => statSync(this.#path(sha256), { throwIfNoEntry: false });
+    const found = atOnce('looking for a blob', look);
     if (found === undefined || !(await this.#touch(sha256, found.mtimeMs))) return undefined;
     // Seen is not yet durable: its folder's fsync may still be under way, or was cut off by a kill.
     await this.#folders.sync(this.#folderOf(sha256));
@@ -381,14 +381,6 @@ export class FileBlobStore implements BlobStore {
     await this.#faults?.reach('blob.fsync.before');
     await onDisk('making a blob durable', sync(fd));
     await this.#faults?.reach('blob.fsync.after');
-  }
-
-  #lookAt(sha256: Sha256): Stats | undefined {
-    try {
-      return statSync(this.#path(sha256), { throwIfNoEntry: false });
-    } catch (error) {
-      throw diskError('looking for a blob', error);
-    }
   }
 
   #setUsed(fd: number): void {

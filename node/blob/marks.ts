@@ -1,6 +1,5 @@
 // A set of hashes in bounded memory, which may also say yes to a few that are not in it (a Bloom filter).
 // Which few is another matter at each pass, as chance is mixed in: what one sweep spares by mistake, the next removes.
-
 import type { Sha256 } from '../../protocol/ids.ts';
 import type { Random } from '../../protocol/random.ts';
 

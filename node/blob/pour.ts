@@ -5,7 +5,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { Readable } from 'node:stream';
 import { promisify } from 'node:util';
 import { SkeinError } from '../../protocol/errors.ts';
-import { giveBack, takeBuffer } from './buffers.ts';
+import { blocksOf, giveBack, takeBuffer } from './buffers.ts';
 import { type DiskReserve, onDisk } from './disk.ts';
 
 const readInto = promisify(read);
@@ -23,41 +23,24 @@ export interface Sink {
  * Fails with `too-large`, `disk-full`, or as the source failed. @returns bytes written
  */
 export async function pour(source: AsyncIterable<Uint8Array>, sink: Sink, signal?: AbortSignal): Promise<number> {
+  const buffers = [takeBuffer(), takeBuffer()];
   let total = 0;
-  let gathered = takeBuffer();
-  let beside = takeBuffer();
-  let filled = 0;
   let writing: Promise<void> = Promise.resolve();
-  const flush = async (): Promise<void> => {
-    const bytes = gathered.subarray(0, filled);
-    const position = sink.position + total - filled;
-    await writing;
-    [gathered, beside, filled] = [beside, gathered, 0];
-    await sink.reserve.take(bytes.length);
-    writing = writeAll(sink.handle, bytes, position);
-    // The failure is met at the next flush; until then nobody listens.
-    writing.catch(() => undefined);
-  };
   try {
-    for await (const chunk of abortable(source, signal)) {
-      if (total + chunk.length > sink.maxBytes)
+    for await (const block of blocksOf(abortable(source, signal), buffers)) {
+      if (total + block.length > sink.maxBytes) {
         throw new SkeinError('too-large', `more than ${sink.maxBytes} bytes came`);
-      sink.hash.update(chunk);
-      for (let at = 0; at < chunk.length; ) {
-        const taken = chunk.subarray(at, at + gathered.length - filled);
-        gathered.set(taken, filled);
-        filled += taken.length;
-        total += taken.length;
-        at += taken.length;
-        if (filled === gathered.length) await flush();
       }
+      sink.hash.update(block);
+      await writing;
+      await sink.reserve.take(block.length);
+      writing = writeAll(sink.handle, block, sink.position + total);
+      // The failure is met at the next block; until then nobody listens.
+      writing.catch(() => undefined);
+      total += block.length;
     }
-    if (filled > 0) await flush();
   } finally {
-    await writing.finally(() => {
-      giveBack(gathered);
-      giveBack(beside);
-    });
+    await writing.finally(() => buffers.forEach(giveBack));
   }
   return total;
 }

@@ -1,5 +1,4 @@
 // A failure as people and programs get it: one line on stderr with what to do next, or the problem document.
-
 import { SkeinError } from '../../protocol/errors.ts';
 import type { Screen } from './output/screen.ts';
 

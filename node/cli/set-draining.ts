@@ -1,5 +1,4 @@
 // Drains a peer or lets it work again, and says which.
-
 import type { Call } from './call.ts';
 import { newIdempotencyKey } from './idempotency-key.ts';
 import { openMesh } from './mesh.ts';

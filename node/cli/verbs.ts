@@ -261,7 +261,7 @@ export const VERBS: readonly VerbSpec[] = [
     says: 'start a node that joins a mesh',
     flags: nodeFlags(
       'where a gateway listens; a worker does not',
-      'where other members reach it (default: nowhere, it only dials out)',
+      'where other members reach it (default: port 7071 or the next free one)',
     ),
     later: NODE_LATER,
     load: () => import('./commands/join.ts'),

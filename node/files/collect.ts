@@ -56,7 +56,7 @@ export async function collectOutputs(
   if (leftNothing(places)) return nothing;
   const snapshot = await readSnapshot(places.snapshotFile);
   const collection = new Collection(deps.store, places.workFolder, { snapshot, umask, signal });
-  return await collection.run({ out: places.stdoutFile, err: places.stderrFile });
+  return await onDisk('gathering results', collection.run({ out: places.stdoutFile, err: places.stderrFile }));
 }
 
 const nothing: Collected = { stdout: null, stderr: null, outputs: { kind: 'inline', files: [] }, blobs: [], notes: [] };

@@ -1,7 +1,6 @@
 // Builds the folder that an attempt runs in, from blobs. Inputs come from outside: none may lie, or point, outside of it.
 import { chmodSync, lstatSync, mkdirSync, symlinkSync, utimesSync } from 'node:fs';
 import { dirname, join } from 'node:path';
-import { setImmediate } from 'node:timers/promises';
 import { INPUT_MODE } from '../../protocol/api/defaults.ts';
 import type { InputFile } from '../../protocol/api/jobspec.ts';
 import { SkeinError } from '../../protocol/errors.ts';
@@ -11,14 +10,13 @@ import { judgeInput } from '../../protocol/wire/manifest.ts';
 import { onDisk, systemCode } from '../blob/disk.ts';
 import type { BlobStore } from '../blob/port.ts';
 import { type AttemptFolder, attemptFolder, FOLDER_MODE, removeAttemptFolder } from './attempt-folder.ts';
+import { breaths } from './breaths.ts';
 import { type Known, stampOf, writeSnapshot } from './snapshot.ts';
 import type { SpareFolders } from './spare-folders.ts';
 import { Window } from './window.ts';
 
 const PLACED_AT_ONCE = 8;
 const INPUTS_MAX = 250_000;
-/** Calls that only look or name are made at once, without a thread for each; after so many all else has its turn. */
-const BREATH_EVERY = 64;
 
 export interface StageDeps {
   readonly store: BlobStore;
@@ -86,11 +84,12 @@ class Stage {
 
   async fill(inputs: StageRequest['inputs'], signal: AbortSignal | undefined): Promise<void> {
     try {
+      const breath = breaths();
       let count = 0;
       for await (const input of inputs) {
         signal?.throwIfAborted();
-        if (++count % BREATH_EVERY === 0) await setImmediate();
-        if (count > INPUTS_MAX) throw new SkeinError('too-large', `more than ${INPUTS_MAX} inputs`);
+        await breath();
+        if (++count > INPUTS_MAX) throw new SkeinError('too-large', `more than ${INPUTS_MAX} inputs`);
         await this.#take(judgeInput(input));
       }
       await this.#window.end();

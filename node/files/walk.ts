@@ -1,8 +1,8 @@
 // Goes through a folder that a script left behind: depth first, in the bytes' order of the names, never through a link.
 import { type BigIntStats, type Dirent, lstatSync, readdirSync } from 'node:fs';
-import { setImmediate } from 'node:timers/promises';
 import { pathFault } from '../../protocol/paths.ts';
-import { diskError, systemCode } from '../blob/disk.ts';
+import { atOnce, diskError, systemCode } from '../blob/disk.ts';
+import { breaths } from './breaths.ts';
 
 export interface Found {
   /** Relative to the root, forward slashes. */
@@ -11,9 +11,6 @@ export interface Found {
   /** Of a folder: whether nothing is in it. */
   readonly isEmpty: boolean;
 }
-
-/** Calls are made at once, without a thread for each; after so many all else has its turn. */
-const BREATH_EVERY = 64;
 
 type Skip = (path: string, why: string) => void;
 
@@ -25,16 +22,17 @@ interface Open {
 
 /** Yields all that is in there, a folder before what it holds. What cannot be named or looked into is told to `skip`. */
 export async function* walk(root: string, skip: Skip): AsyncGenerator<Found> {
-  if (!looked(() => lstatSync(root)).isDirectory()) return skip('.', 'is no folder any more');
+  if (!atOnce('looking at the work folder', () => lstatSync(root)).isDirectory())
+    return skip('.', 'is no folder any more');
   const open: Open[] = [{ prefix: '', entries: entriesOf(root, '.', skip) }];
-  let seen = 0;
+  const breath = breaths();
   for (let folder = open.at(-1); folder !== undefined; folder = open.at(-1)) {
     const entry = folder.entries.pop();
     if (entry === undefined) {
       open.pop();
       continue;
     }
-    if (++seen % BREATH_EVERY === 0) await setImmediate();
+    await breath();
     const path = pathOf(folder.prefix, entry.name, skip);
     if (path === undefined) continue;
     const full = `${root}/${path}`;
@@ -78,13 +76,5 @@ function unlessTooLong<T>(path: string, look: () => T, skip: Skip): T | undefine
     else if (code === 'ENAMETOOLONG') skip(path, 'has too long a path');
     else throw diskError('looking through the outputs', error);
     return undefined;
-  }
-}
-
-function looked<T>(look: () => T): T {
-  try {
-    return look();
-  } catch (error) {
-    throw diskError('looking at the work folder', error);
   }
 }

@@ -1,4 +1,5 @@
-// The slow duties: jobs, idempotency keys and tickets kept no longer leave the log, by record; blobs that no row names any more leave the disk.
+// The slow duties: jobs, idempotency keys and tickets kept no longer leave the log, by record; blobs that no row names any
+// more leave the disk.
 import type { JobId } from '../../protocol/ids.ts';
 import type { Random } from '../../protocol/random.ts';
 import {

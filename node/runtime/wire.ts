@@ -1,5 +1,4 @@
 // What daemon and runner say to each other: JSON, one message a line, over a unix socket that only the owner can open.
-
 import type { Fence } from '../../protocol/ids.ts';
 import type { StopSignal } from '../../protocol/state/rows.ts';
 import type { Lease } from './lease.ts';

@@ -1,6 +1,5 @@
 // A small file beside the database that says what the database must hold: LevelDB loses records in silence, often from
 // the middle. It alone keeps term and vote. Two slots, each with a checksum, so that one torn write leaves the other.
-
 import { writeSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';

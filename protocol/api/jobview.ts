@@ -1,5 +1,4 @@
 // Builds what the HTTP door says of a job from its rows. Pure: what needs a disk or a clock is handed in.
-
 import type { JobId } from '../ids.ts';
 import { taskState } from '../state/queue.ts';
 import type { AttemptRow, JobRow, ProgressRow, TaskRow } from '../state/rows.ts';

@@ -281,8 +281,8 @@ async function apart(): Promise<void> {
   const at = ['--gateway', gateway.url, '--key-file', join(gateway.data, 'admin.key')];
   const ticket = await skein(folder, folder, ['ticket', ...at, '--uses', '2']);
   const workers = [
-    await startNode(folder, 'worker-1', ['join', ticket, '--slots', '1']),
-    await startNode(folder, 'worker-2', ['join', ticket, '--slots', '1']),
+    await startNode(folder, 'worker-1', ['join', ticket, '--slots', '1', '--listen', '127.0.0.1:0']),
+    await startNode(folder, 'worker-2', ['join', ticket, '--slots', '1', '--listen', '127.0.0.1:0']),
   ];
   try {
     await scripts(at, name, 1.5);

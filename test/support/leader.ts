@@ -1,5 +1,4 @@
 // A leader's parts over rows in memory: a log that commits at once or when a test says so, a transport that records.
-
 import type { Applied, AppliedBatch, LogStatus, ReplicatedLog } from '../../node/consensus/log.ts';
 import { Answers } from '../../node/leader/answers.ts';
 import { Granting } from '../../node/leader/granting.ts';

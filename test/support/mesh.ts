@@ -258,11 +258,10 @@ export class Mesh implements AsyncDisposable {
       NODE_COMPILE_CACHE: join(tmpdir(), 'skein-test-cache'),
     };
     mkdirSync(folder, { recursive: true });
-    const node = new MeshNode(folder, {
-      name,
-      args: [...args, ...(args.includes('--name') ? [] : ['--name', name]), '--data', folder],
-      env,
-    });
+    const named = args.includes('--name') ? [] : ['--name', name];
+    // The default ports are one test's alone.
+    const where = args[0] === 'join' && !args.includes('--listen') ? ['--listen', '127.0.0.1:0'] : [];
+    const node = new MeshNode(folder, { name, args: [...args, ...named, ...where, '--data', folder], env });
     this.nodes.push(node);
     return node;
   }

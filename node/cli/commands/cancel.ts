@@ -1,5 +1,4 @@
 // `skein cancel JOB…`: stops jobs, or JOB/3-9 of their tasks.
-
 import type { CancelRequest } from '../../../protocol/api/job.ts';
 import { SkeinError } from '../../../protocol/errors.ts';
 import { parseDuration } from '../../config/units.ts';

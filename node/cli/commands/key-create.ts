@@ -1,5 +1,4 @@
 // `skein key create NAME --scope S`: a key for a person or program; prints one login string.
-
 import { SkeinError } from '../../../protocol/errors.ts';
 import { type Call, type Command, flag } from '../call.ts';
 import { newIdempotencyKey } from '../idempotency-key.ts';

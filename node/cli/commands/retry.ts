@@ -1,5 +1,4 @@
 // `skein retry JOB`: runs tasks of a job again, and follows and exits like `run`.
-
 import type { JobView, RetryRequest } from '../../../protocol/api/job.ts';
 import type { JobSpec } from '../../../protocol/api/jobspec.ts';
 import { SkeinError } from '../../../protocol/errors.ts';

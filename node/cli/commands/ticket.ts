@@ -1,5 +1,4 @@
 // `skein ticket`: lets a machine join. The secret is made here; the mesh hears its hash alone.
-
 import { createHash } from 'node:crypto';
 import type { TicketView } from '../../../protocol/api/mesh.ts';
 import { SkeinError } from '../../../protocol/errors.ts';

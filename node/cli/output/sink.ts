@@ -1,6 +1,5 @@
 // One of the two descriptors that people and pipes read. Writes go through the thread pool, in order, so that a reader
 // who pauses stops this stream and not the whole command; a reader who is gone is told by ReaderGone.
-
 import { spawnSync } from 'node:child_process';
 import { fstatSync, ftruncateSync, type Stats, write } from 'node:fs';
 import { isatty } from 'node:tty';

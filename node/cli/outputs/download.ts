@@ -5,7 +5,7 @@ import { chmodSync, renameSync, rmSync, statSync } from 'node:fs';
 import { open, readdir, rename } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { SkeinError } from '../../../protocol/errors.ts';
-import { giveBack, takeBuffer } from '../../blob/buffers.ts';
+import { blocksOf, giveBack, takeBuffer } from '../../blob/buffers.ts';
 import { makeFolder } from '../../config/make-folder.ts';
 import { isRunning } from '../../config/nodes.ts';
 import { reasonOf } from '../../config/reason.ts';
@@ -80,29 +80,17 @@ async function begun(part: string): Promise<{ readonly hash: Hash; readonly offs
 
 async function append(part: string, hash: Hash, bytes: AsyncIterable<Uint8Array>, mode: number): Promise<void> {
   const file = await open(part, 'a', mode);
-  const gathered = takeBuffer();
-  let filled = 0;
-  // writeFile, as a single write may take less than it was given.
-  const flush = async (): Promise<void> => {
-    const ready = gathered.subarray(0, filled);
-    filled = 0;
-    if (ready.length > 0) await file.writeFile(ready);
-  };
+  const buffer = takeBuffer();
   try {
-    for await (const chunk of bytes) {
-      hash.update(chunk);
-      for (let at = 0; at < chunk.length; ) {
-        const taken = chunk.subarray(at, at + gathered.length - filled);
-        gathered.set(taken, filled);
-        filled += taken.length;
-        at += taken.length;
-        if (filled === gathered.length) await flush();
-      }
+    // Also what came before the stream broke off: the next try goes on from there.
+    for await (const block of blocksOf(bytes, [buffer])) {
+      hash.update(block);
+      // writeFile, as a single write may take less than it was given.
+      await file.writeFile(block);
     }
   } finally {
-    // Also where the stream broke off: the next try goes on from there.
-    await flush().finally(() => file.close());
-    giveBack(gathered);
+    await file.close();
+    giveBack(buffer);
   }
 }
 

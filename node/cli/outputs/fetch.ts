@@ -7,7 +7,7 @@ import type { Jobs } from '../mesh.ts';
 import { eachOf } from '../upload/hash.ts';
 import { writing } from './download.ts';
 import type { JobFiles } from './job-files.ts';
-import { openNear } from './near-blobs.ts';
+import { readNear } from './near-blobs.ts';
 import { type Placed, Placer } from './place.ts';
 import type { WrittenRecord } from './record.ts';
 
@@ -106,11 +106,11 @@ export class Fetcher {
 
   async #fetch(task: number, entry: OutputEntry): Promise<FetchedFile> {
     const { jobId, dataFolder, signal } = this.#options;
+    const ask = (offset: number) => this.#jobs.readOutput(jobId, task, entry.path, offset, signal);
     const open = async (offset: number): Promise<AsyncIterable<Uint8Array>> =>
       offset > 0 && offset === entry.bytes
         ? nothing()
-        : (openNear(dataFolder, entry.sha256 ?? '', offset) ??
-          this.#jobs.readOutput(jobId, task, entry.path, offset, signal));
+        : readNear({ folder: dataFolder, sha256: entry.sha256, offset }, () => ask(offset));
     const folder = this.folderOf(task);
     const placed = await this.#placer.place(entry, folder, open).catch(unplaced(join(folder, entry.path)));
     return { task, path: entry.path, bytes: entry.bytes ?? 0, sha256: entry.sha256, placed };

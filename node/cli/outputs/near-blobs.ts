@@ -1,19 +1,24 @@
 // The blobs of a node on this machine, read from its disk where this user may: a large result then does not go through a
-// socket only to come back to the same disk. What is not found so is asked of the gateway.
-import { accessSync, constants } from 'node:fs';
+// socket only to come back to the same disk.
+import { open } from 'node:fs/promises';
 import { isSha256 } from '../../../protocol/ids.ts';
 import { blobFile } from '../../blob/path.ts';
-import { chunksOf } from '../upload/chunks.ts';
+import { chunksIn } from '../upload/chunks.ts';
 
-/** @param folder the data folder of a node of the mesh on this machine, or null. @returns undefined where it is not here. */
-export function openNear(folder: string | null, sha256: string, offset: number): AsyncIterable<Uint8Array> | undefined {
-  if (folder === null || !isSha256(sha256)) return undefined;
-  const file = blobFile(folder, sha256);
-  try {
-    accessSync(file, constants.R_OK);
-    return chunksOf(file, { start: offset });
-  } catch {
-    // Not here, part of a pack, or another user's.
-    return undefined;
-  }
+/**
+ * The bytes of a blob from `offset` on. What is not a file of its own here, or another user's, is asked for instead.
+ * @param folder the data folder of a node of the mesh on this machine, or null
+ */
+export async function* readNear(
+  {
+    folder,
+    sha256,
+    offset,
+  }: { readonly folder: string | null; readonly sha256: string | null; readonly offset: number },
+  ask: () => Promise<AsyncIterable<Uint8Array>>,
+): AsyncGenerator<Uint8Array> {
+  const path = folder !== null && sha256 !== null && isSha256(sha256) ? blobFile(folder, sha256) : undefined;
+  // Once it is open it may leave the store.
+  const file = path && (await open(path).catch(() => undefined));
+  yield* file ? chunksIn(file, { start: offset }) : await ask();
 }

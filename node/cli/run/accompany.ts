@@ -1,5 +1,4 @@
 // From a submitted job to an exit code: what `run`, `attach` and `retry` share. Follows, fetches, sums up.
-
 import { resolve } from 'node:path';
 import type { CancelRequest, JobView } from '../../../protocol/api/job.ts';
 import type { JobSpec } from '../../../protocol/api/jobspec.ts';

@@ -1,8 +1,8 @@
 // Runs what was asked: files looked at while the mesh is reached, what it lacks sent, the job submitted and accompanied.
-
 import type { Config } from '../../config/config.ts';
 import type { Connection } from '../../config/connection.ts';
 import { formatSize } from '../../config/units.ts';
+import { unlessAborted } from '../../unless-aborted.ts';
 import { type Call, flag, isSet } from '../call.ts';
 import { confirm } from '../confirm.ts';
 import { EXIT } from '../exit-codes.ts';
@@ -101,16 +101,6 @@ async function note({ screen, world }: Call, jobId: string): Promise<void> {
       `@last will not know ${shortId(jobId)}: ${error instanceof Error ? error.message : String(error)}`,
     );
   }
-}
-
-/** Fails with the signal's reason as soon as it is aborted, however long the work goes on. */
-function unlessAborted<T>(work: Promise<T>, signal: AbortSignal): Promise<T> {
-  const aborted = new Promise<never>((_, reject) => {
-    if (signal.aborted) reject(signal.reason);
-    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-  });
-  aborted.catch(() => undefined);
-  return Promise.race([work, aborted]);
 }
 
 async function upload(call: Call, plan: Plan, { client }: Mesh, interrupts: InterruptHandle): Promise<Sending> {

@@ -1,5 +1,4 @@
 // What the script reads on standard input: a redirected regular file, or with --stdin a pipe read to its end.
-
 import { spawnSync } from 'node:child_process';
 import { createWriteStream, fstatSync, mkdtempSync, readFileSync, rmSync, type Stats } from 'node:fs';
 import { tmpdir } from 'node:os';

@@ -1,5 +1,4 @@
 // Who is let in, what is said to those who are not, and what the door withstands.
-
 import type { Socket } from 'node:net';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';

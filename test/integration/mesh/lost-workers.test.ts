@@ -265,13 +265,18 @@ test('SIGHUP of a worker and of a gateway costs running tasks nothing', async ()
   }
 });
 
-test('a restart that takes longer than the lease freezes the attempt and loses nothing', async () => {
-  await using mesh = new Mesh();
+async function oneRunning(mesh: Mesh): Promise<{ bench: Bench; worker: MeshNode; jobId: string }> {
   await mesh.up({ roles: 'gateway,voter' });
   const worker = await mesh.join('w', { slots: 1 });
   const bench = new Bench(mesh);
   const jobId = await bench.submit(1);
   await bench.running(jobId, 1);
+  return { bench, worker, jobId };
+}
+
+test('a restart that takes longer than the lease freezes the attempt and loses nothing', async () => {
+  await using mesh = new Mesh();
+  const { bench, worker, jobId } = await oneRunning(mesh);
   worker.signal('SIGHUP');
   await until('it starts again', () => startedAgain(worker.pid));
   // A machine so busy that the new process gets nowhere.
@@ -289,11 +294,7 @@ test('a restart that takes longer than the lease freezes the attempt and loses n
 
 test('signals that come while a node starts again neither end it over its attempts nor are lost', async () => {
   await using mesh = new Mesh();
-  await mesh.up({ roles: 'gateway,voter' });
-  const worker = await mesh.join('w', { slots: 1 });
-  const bench = new Bench(mesh);
-  const jobId = await bench.submit(1);
-  await bench.running(jobId, 1);
+  const { bench, worker, jobId } = await oneRunning(mesh);
   worker.signal('SIGHUP');
   await until('the new process catches SIGHUP', () => startedAgain(worker.pid) && catchesHangUp(worker.pid));
   worker.signal('SIGHUP');

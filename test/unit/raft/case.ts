@@ -1,6 +1,5 @@
 // Runs a case: steps and expectations, one a line, as cases/README.md has them. Nothing here decides what is right: the
 // expectations in the files do, and no tool writes them.
-
 import type { MembershipChange } from '../../../protocol/raft/configuration.ts';
 import type { ChangeResult } from '../../../protocol/raft/leader.ts';
 import { type Configuration, NOBODY } from '../../../protocol/raft/message.ts';
