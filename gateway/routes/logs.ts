@@ -80,18 +80,26 @@ export function logRoutes(app: App, context: Context): void {
 function follow(context: Context, request: Request, reply: Reply, found: FoundJob, n: number, wanted: Wanted): Reply {
   const name = wanted.stream ?? 'out';
   const { jobId } = found.job;
-  const from = placeOf(context.jobs.task(jobId, n), request.headers['last-event-id'], name, wanted.attempt ?? 'latest');
+  const task = context.jobs.task(jobId, n);
+  const next = context.jobs.state(jobId, n) === 'queued' ? 1 : 0;
+  const latest = Math.max(1, (task?.attempts.at(-1)?.n ?? 0) + next);
+  const from = placeOf(task, request.headers['last-event-id'], name, wanted.attempt ?? 'latest', latest);
   const stream = new SseStream(context.clock);
   void followLog(context, stream, { jobId, task: n, stream: name }, from);
   return sendSse(context, request, reply, stream);
 }
 
-function placeOf(task: TaskRow | undefined, lastId: unknown, stream: StreamName, attempt: string): LogPlace {
+/** @param latest of a task that waits to run again the attempt to come: what an earlier one wrote is no part of it. */
+function placeOf(
+  task: TaskRow | undefined,
+  lastId: unknown,
+  stream: StreamName,
+  attempt: string,
+  latest: number,
+): LogPlace {
   if (lastId !== undefined && lastId !== '') return resumed(task, parseLogId(lastId, stream), stream, attempt);
   if (attempt === 'all') return { attempt: 1, offset: 0, announce: true, only: false };
-  if (attempt === 'latest') {
-    return { attempt: task?.attempts.at(-1)?.n ?? 1, offset: 0, announce: true, only: false };
-  }
+  if (attempt === 'latest') return { attempt: latest, offset: 0, announce: true, only: false };
   return { attempt: attemptOf(task, attempt).n, offset: 0, announce: true, only: true };
 }
 

@@ -111,6 +111,23 @@ test('when an attempt is replaced the follower is told and gets the next one fro
   assert.equal([text(one), names(one).filter((name) => name === 'task.attempt').length], ['half', 1]);
 });
 
+test('whoever follows a task that waits to run again hears the attempt to come, not the one before', async ({
+  door,
+}) => {
+  const jobId = await door.submit();
+  const failed = door.mesh.grant(jobId, 1);
+  door.mesh.write(jobId, 1, 1, 'out', 'try 1');
+  door.mesh.finish(jobId, 1, failed, { exit: { code: 1, signal: null } });
+  assert.is((await door.ask(`/v1/jobs/${jobId}/retry`, { body: {} })).status, 202);
+  const reader = await door.stream(logs(jobId));
+  const fence = door.mesh.grant(jobId, 1);
+  door.mesh.write(jobId, 1, 2, 'out', 'try 2');
+  door.mesh.finish(jobId, 1, fence);
+  const events = await reader.whole();
+  assert.equal([names(events), text(events)], [['task.attempt', 'log', 'end'], 'try 2']);
+  assert.equal([events[0]?.data.attempt, events[0]?.data.previous.state], [2, 'finished']);
+});
+
 test('a task that is cancelled before it began ends its stream', async ({ door }) => {
   const jobId = await door.submit();
   const reader = await door.stream(logs(jobId));
