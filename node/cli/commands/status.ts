@@ -43,7 +43,12 @@ function jobText(view: JobView, call: Call): string {
   if (view.durationMs !== null) add('took', formatDuration(view.durationMs));
   if (view.outputDir !== null) add('outputs', printable(view.outputDir));
   for (const failure of view.failures) lines.push(`  ✗ ${failureLine(view, failure, name)}`);
-  return `${lines.join('\n')}\n${attemptTable(view.attempts, call)}`;
+  const shown = Math.min(view.attempts.length, ATTEMPTS_SHOWN);
+  const cut =
+    shown < view.attemptCount
+      ? `${shown} of ${view.attemptCount} attempts are shown; those of one task: skein status ${name}/TASK\n`
+      : '';
+  return `${lines.join('\n')}\n${attemptTable(view.attempts, call)}${cut}`;
 }
 
 function taskText(view: TaskView, call: Call): string {

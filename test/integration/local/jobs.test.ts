@@ -36,6 +36,14 @@ test('-d prints the id; wait, list, logs, status, outputs and attach find the jo
   assert.is(readFileSync(join(folder, 'd/f'), 'utf8'), 'made\n');
 });
 
+test('status says where it shows fewer attempts than there were', async () => {
+  const folder = local.place({});
+  const { out } = await local.shell('skein run -q --no-fetch --range 1-42 true; skein status @last', folder);
+  const lines = out.trimEnd().split('\n');
+  assert.match(lines.at(-1) ?? '', /^40 of 42 attempts are shown; those of one task: skein status j-\w+\/TASK$/);
+  assert.match(lines.at(-2) ?? '', /^42 +1 /);
+});
+
 test('logs -f follows to the end, --tail takes the last lines, --prefix names the task', async () => {
   const folder = local.place({ 's.sh': 'for n in 1 2 3; do echo line $n; sleep 0.2; done' });
   const line = 'j=$(skein run -q -d s.sh); skein logs -f $j; skein logs --tail 1 $j; skein logs --prefix $j/1';
