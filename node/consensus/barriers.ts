@@ -36,6 +36,12 @@ export class Barriers {
     this.#confirmed.push({ waiters, index: read.index });
   }
 
+  /** That round ends nowhere: those who wait are asked for again. */
+  onLost(context: number): void {
+    this.#waiting.push(...(this.#rounds.get(context) ?? []));
+    this.#rounds.delete(context);
+  }
+
   onApplied(appliedIndex: number): void {
     if (this.#confirmed.length === 0) return;
     const due = this.#confirmed.filter((one) => one.index <= appliedIndex);
@@ -50,10 +56,14 @@ export class Barriers {
     this.onApplied(appliedIndex);
   }
 
-  /** A deposed leader's rounds end nowhere: those who wait are asked for again. */
+  /** A deposed leader's rounds end nowhere. */
   onDeposed(): void {
-    for (const waiters of this.#rounds.values()) this.#waiting.push(...waiters);
-    this.#rounds.clear();
+    for (const context of this.#rounds.keys()) this.onLost(context);
+  }
+
+  /** Nobody can be asked: those who wait for a round are told so. */
+  rejectWaiting(error: SkeinError): void {
+    for (const waiter of this.#waiting.splice(0)) waiter.reject(error);
   }
 
   expire(nowMs: number, error: () => SkeinError): void {

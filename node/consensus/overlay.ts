@@ -49,6 +49,12 @@ export class Overlay {
     for (const { key } of changes) this.#unwritten.add(key);
   }
 
+  /** All rows were replaced by others, which are on disk. */
+  clear(): void {
+    this.#fresh.clear();
+    this.#unwritten.clear();
+  }
+
   /** A copy, in key order or its reverse. */
   select(prefix: string, options: ScanOptions): (readonly [string, unknown])[] {
     const sign = options.reverse === true ? -1 : 1;

@@ -24,15 +24,28 @@ export class Proposals {
   #queue: Proposal[] = [];
   /** By log index, with the term in which it was proposed. */
   readonly #inLog = new Map<number, { readonly proposal: Proposal; readonly term: number }>();
+  #committed: { readonly proposal: Proposal; readonly applied: Applied }[] = [];
 
   /** Fails with `too-busy` or `too-large`, or with the signal's reason when that has fired already. */
   add(command: Command, options: WaitOptions, nowMs: number): Promise<Applied> {
     const sizeBytes = Buffer.byteLength(JSON.stringify(command));
     const maxBytes = command.kind === 'job.submitted' ? SUBMISSION_MAX_BYTES : COMMAND_MAX_BYTES;
     if (sizeBytes > maxBytes) throw tooLarge(command, { sizeBytes, maxBytes });
-    if (this.#queue.length + this.#inLog.size >= WAITING_MAX) throw tooBusy();
+    if (this.#queue.length + this.#inLog.size + this.#committed.length >= WAITING_MAX) throw tooBusy();
     const proposal = new Proposal(command, sizeBytes, options, nowMs);
     if (!proposal.settled) this.#queue.push(proposal);
+    return proposal.promise;
+  }
+
+  /** A command that has its place in the log already. */
+  follow(
+    index: number,
+    term: number,
+    { command, options }: { readonly command: Command; readonly options: WaitOptions },
+    nowMs: number,
+  ): Promise<Applied> {
+    const proposal = new Proposal(command, 0, options, nowMs);
+    this.onProposed(proposal, index, term);
     return proposal.promise;
   }
 
@@ -56,6 +69,32 @@ export class Proposals {
     this.#inLog.set(index, { proposal, term });
   }
 
+  /** Handed to the leader and not proposed by it: they wait on, before all others. */
+  requeue(proposals: readonly Proposal[]): void {
+    if (proposals.length > 0) this.#queue = [...proposals.filter((one) => !one.settled), ...this.#queue];
+  }
+
+  /** The leader has it in the log, committed; its caller is answered once this replica has applied it too. */
+  onCommitted(proposal: Proposal, applied: Applied): void {
+    this.#committed.push({ proposal, applied });
+  }
+
+  /** All up to `appliedIndex` is applied here. */
+  release(appliedIndex: number): void {
+    if (this.#committed.length === 0) return;
+    for (const { proposal, applied } of this.#committed) if (applied.index <= appliedIndex) proposal.resolve(applied);
+    this.#committed = this.#committed.filter(({ proposal }) => !proposal.settled);
+  }
+
+  /** A snapshot took the place of these entries: whether they were in it nobody can tell. */
+  onReplaced(index: number): void {
+    for (const [at, { proposal }] of this.#inLog) {
+      if (at > index) continue;
+      this.#inLog.delete(at);
+      proposal.reject(outcomeUnknown('a snapshot came instead of its entry'));
+    }
+  }
+
   onApplied(entry: { readonly index: number; readonly term: number }, outcome: Outcome | undefined): void {
     const found = this.#inLog.get(entry.index);
     if (found === undefined) return;
@@ -70,6 +109,9 @@ export class Proposals {
     for (const { proposal } of this.#inLog.values()) {
       if (proposal.deadlineMs <= nowMs) proposal.reject(outcomeUnknown('no majority has kept it in time'));
     }
+    for (const { proposal } of this.#committed) {
+      if (proposal.deadlineMs <= nowMs) proposal.reject(outcomeUnknown('this gateway did not catch up in time'));
+    }
   }
 
   rejectQueued(error: SkeinError): void {
@@ -78,8 +120,9 @@ export class Proposals {
   }
 
   rejectInLog(error: SkeinError): void {
-    for (const { proposal } of this.#inLog.values()) proposal.reject(error);
+    for (const { proposal } of [...this.#inLog.values(), ...this.#committed]) proposal.reject(error);
     this.#inLog.clear();
+    this.#committed = [];
   }
 }
 

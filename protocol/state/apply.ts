@@ -4,6 +4,7 @@ import { unreachable } from '../errors.ts';
 import * as access from './apply-access.ts';
 import * as job from './apply-job.ts';
 import * as member from './apply-member.ts';
+import * as replica from './apply-replica.ts';
 import * as task from './apply-task.ts';
 import type { Command, Outcome } from './command.ts';
 import { type Change, Draft } from './draft.ts';
@@ -41,6 +42,11 @@ function decide(draft: Draft, command: Command, place: Place): Outcome {
       return member.drain(draft, command);
     case 'member.left':
       return member.leave(draft, command);
+    case 'replica.added':
+    case 'replica.changed':
+      return replica.configure(draft, command, place);
+    case 'voters.set':
+      return replica.setTarget(draft, command);
     case 'ticket.created':
       return access.createTicket(draft, command);
     case 'tickets.dropped':

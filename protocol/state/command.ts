@@ -63,6 +63,10 @@ export type Command =
       readonly at: number;
     }
   | { readonly kind: 'member.left'; readonly peerId: PeerId; readonly at: number }
+  /** These two stand in entries that change the configuration, and nowhere else. */
+  | { readonly kind: 'replica.added'; readonly peerId: PeerId; readonly at: number }
+  | { readonly kind: 'replica.changed'; readonly sentence: string; readonly at: number }
+  | { readonly kind: 'voters.set'; readonly target: number; readonly at: number }
   | {
       readonly kind: 'ticket.created';
       readonly secretHash: string;

@@ -2,6 +2,7 @@
 // Nothing here is ever scanned by `apply`: what it needs to find is named by a key.
 import type { JobSpec } from '../api/jobspec.ts';
 import type { EpochId, Fence, JobId, MeshId, PeerId } from '../ids.ts';
+import type { Configuration, VoterId } from '../raft/message.ts';
 import type { Exit, ExitReason, Outputs, Span } from './result.ts';
 
 /** A row's key, which carries the type of the row under it. */
@@ -17,6 +18,15 @@ export interface MeshRow {
   /** The member that made the mesh: the only one that needs no ticket. */
   readonly founder: PeerId;
   readonly epoch: { readonly number: number; readonly id: EpochId };
+}
+
+/** Who holds the log, as of the applied index. */
+export interface ReplicasRow {
+  /** How many voters the mesh works towards: 1, 3 or 5. */
+  readonly target: number;
+  readonly configuration: Configuration;
+  /** Whose each replica is. */
+  readonly peers: readonly (readonly [VoterId, PeerId])[];
 }
 
 export interface SettingsRow {
@@ -179,6 +189,7 @@ const pad = (n: number): string => String(n).padStart(16, '0');
 
 export const keys = {
   mesh: 'mesh' as RowKey<MeshRow>,
+  replicas: 'replicas' as RowKey<ReplicasRow>,
   settings: 'settings' as RowKey<SettingsRow>,
   /** Whose name it is: names are unique within a mesh. */
   name: (name: string): RowKey<{ readonly peerId: PeerId }> => `name/${name}`,
