@@ -4,12 +4,17 @@
 export const LAYOUT_VERSION = 1;
 
 export const LAYOUT_KEY = 'm/layout';
+/** Missing in a folder that never held a replica, null in one whose replica was forgotten. */
 export const EPOCH_KEY = 'm/epoch';
 /** What changes with every append: see LogState. */
 export const STATE_KEY = 'm/state';
+/** How much of a snapshot has come: see Staging. */
+export const STAGING_KEY = 'm/staging';
 
 /** The rows' generation: a snapshot is written under the next one before it takes over. */
 export const rowsPrefix = (generation: number): string => `s/${generation}/`;
+export const ROWS_FROM = Buffer.from('s/');
+export const rowsGeneration = (key: Buffer): number => Number(key.toString('utf8', ROWS_FROM.length).split('/', 1)[0]);
 export const LOCAL_PREFIX = 'l/';
 
 const ENTRY_PREFIX = Buffer.from('e/');
@@ -42,7 +47,7 @@ interface Range {
 }
 
 /** No byte of UTF-8 is 0xff, so this sorts after every key with the prefix and before all else. */
-function afterAllWith(prefix: string): Buffer {
+export function afterAllWith(prefix: string): Buffer {
   return Buffer.concat([Buffer.from(prefix), Buffer.of(0xff)]);
 }
 

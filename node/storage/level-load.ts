@@ -4,6 +4,7 @@ import type { Entry } from '../../protocol/raft/message.ts';
 import type { Database } from './batch-writer.ts';
 import { ENTRIES_BELOW, ENTRIES_FROM, entryIndex, entryKey } from './keys.ts';
 import { DamagedRecord, decodeRecord } from './record.ts';
+import { EMPTY_HASH } from './state-hash.ts';
 import { TermRuns } from './term-runs.ts';
 import type { Testimony } from './witness.ts';
 
@@ -23,7 +24,7 @@ export interface LogState {
 export const emptyState: LogState = {
   generation: 1,
   appliedIndex: 0,
-  stateHash: '0'.repeat(16),
+  stateHash: EMPTY_HASH,
   commit: 0,
   firstIndex: 1,
   termBefore: 0,

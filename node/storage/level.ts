@@ -1,10 +1,12 @@
 // The log, the rows and the node's own values in one LevelDB, as DESIGN.md section 5 has it. Every write is one synced
 // batch; after a failed one this class refuses all writes, waits for room, opens anew and checks what is there.
 import { assert, SkeinError } from '../../protocol/errors.ts';
-import { type Entry, FIRST_VOTER, NOBODY } from '../../protocol/raft/message.ts';
+import { entryText } from '../../protocol/raft/entry-text.ts';
+import { type Entry, FIRST_VOTER, type HardState, NOBODY, type VoterId } from '../../protocol/raft/message.ts';
 import type { Clock } from '../../protocol/time.ts';
 import { type Faults, noFaults } from '../faults.ts';
 import { BatchWriter, type Database, type Operation } from './batch-writer.ts';
+import { deadRows } from './generations.ts';
 import {
   EPOCH_KEY,
   entryKey,
@@ -13,6 +15,7 @@ import {
   LOCAL_PREFIX,
   prefixRange,
   rowsPrefix,
+  STAGING_KEY,
   STATE_KEY,
 } from './keys.ts';
 import {
@@ -28,12 +31,24 @@ import {
   writeMarker,
 } from './level-folder.ts';
 import { decodeEntry, emptyState, entryKeys, type LogState, loadEntries } from './level-load.ts';
-import type { Append, Epoch, Loaded, LogStorage, RowChange, RowsOptions, Snapshot } from './port.ts';
+import type {
+  Append,
+  Epoch,
+  Install,
+  Loaded,
+  LogStorage,
+  RowChange,
+  RowsOptions,
+  Snapshot,
+  Staged,
+  StagedPlace,
+} from './port.ts';
 import { DamagedRecord, decodeRecord, encodeRecord } from './record.ts';
 import { type CachedRow, RowCache } from './row-cache.ts';
+import { nothingStaged, type Staging, stagedOf, stageRows, stagingAt } from './staging.ts';
 import { parseHash, printHash, rowHash, shiftHash } from './state-hash.ts';
-import type { TermRuns } from './term-runs.ts';
-import { Witness } from './witness.ts';
+import { TermRuns } from './term-runs.ts';
+import { blankTestimony, type Testimony, Witness } from './witness.ts';
 
 export interface LevelStorageOptions {
   /** The node's data folder; made, for its owner alone, where it is missing. */
@@ -54,7 +69,7 @@ const PAGE_ROWS = 500;
 interface Opened {
   readonly db: Database;
   readonly writer: BatchWriter;
-  readonly terms: TermRuns;
+  terms: TermRuns;
 }
 
 export class LevelStorage implements LogStorage {
@@ -68,6 +83,8 @@ export class LevelStorage implements LogStorage {
   #witness: Witness | undefined;
   #state: LogState = emptyState;
   #rowsPrefix = rowsPrefix(emptyState.generation);
+  #staging: Staging = nothingStaged(emptyState.generation);
+  #clearing: Promise<void> = Promise.resolve();
   /** From the first failed write until it is opened anew. */
   #failure: SkeinError | undefined;
   #failing: Promise<SkeinError> | undefined;
@@ -86,7 +103,7 @@ export class LevelStorage implements LogStorage {
 
   async open(initialEpoch?: Epoch): Promise<Loaded> {
     if (this.#opened === undefined) await this.#openFirst();
-    if (this.#epoch === undefined && initialEpoch !== undefined) await this.#found(initialEpoch);
+    if (this.#epoch === undefined && initialEpoch !== undefined) await this.become(initialEpoch, FIRST_VOTER);
     return this.#loaded();
   }
 
@@ -126,36 +143,85 @@ export class LevelStorage implements LogStorage {
     const found = (await exists(path)) ? await Witness.open(path) : undefined;
     if (found !== undefined) return found;
     if (started) throw new DamagedRecord(`the witness file ${path} is missing or unreadable.`);
-    const testimony = { voterId: NOBODY, term: 0, vote: NOBODY, lastIndex: 0, lastTerm: 0, sealed: false };
-    const witness = await Witness.create(path, testimony);
+    const witness = await Witness.create(path, blankTestimony);
     await syncFolder(this.#folder);
     return witness;
   }
 
   /** Reads everything back; what is torn, or was answered as failed, is cut before anything else is written. */
   async #load(db: Database): Promise<void> {
-    const witness = this.#testimony.current;
     const layout = read<{ version: number }>(db, LAYOUT_KEY);
     if (layout === undefined) throw new DamagedRecord('its database has lost the layout version.');
     if (layout.version > LAYOUT_VERSION) throw newer(this.#folder, layout.version);
     const state = read<LogState>(db, STATE_KEY);
     if (state === undefined) throw new DamagedRecord('its database has lost the applied index.');
+    const epoch = read<Epoch | null>(db, EPOCH_KEY);
+    const witness = await this.#settledTestimony(epoch);
     const { terms, torn } = await loadEntries(db, state, witness);
     const writer = new BatchWriter(db);
     if (torn.length > 0) await writer.write(torn.map((key) => ({ type: 'del', key })));
     if (witness.sealed) await this.#testimony.keep({ sealed: false });
-    this.#epoch = read<Epoch>(db, EPOCH_KEY);
-    this.#state = state;
-    this.#rowsPrefix = rowsPrefix(state.generation);
-    this.#cache.clear();
+    this.#epoch = epoch ?? undefined;
     this.#opened = { db, writer, terms };
+    const staging = read<Staging>(db, STAGING_KEY) ?? nothingStaged(state.generation);
+    // What has been applied since is of no use any more.
+    this.#use(state, staging.index > state.appliedIndex ? staging : nothingStaged(staging.generation));
   }
 
-  /** Gives a folder its epoch and makes this replica the first voter of its log. */
-  async #found(epoch: Epoch): Promise<void> {
+  /** What the witness says of this replica, once what a crash left of another is put right. */
+  async #settledTestimony(epoch: Epoch | null | undefined): Promise<Testimony> {
+    const { voterId, term, lastIndex } = this.#testimony.current;
+    if (epoch === undefined && (term > 0 || lastIndex > 0)) {
+      throw new DamagedRecord('its database has lost the epoch.');
+    }
+    const blank = voterId === NOBODY && term === 0 && lastIndex === 0;
+    if (epoch === undefined || epoch === null) {
+      if (!blank) await this.#testimony.keep(blankTestimony);
+    } else if (voterId === NOBODY) {
+      // Earlier versions wrote the epoch of a new log before its voter.
+      await this.#testimony.keep({ voterId: FIRST_VOTER });
+    }
+    return this.#testimony.current;
+  }
+
+  /** From here on rows are read from this state's generation; those of others are cleared in the background. */
+  #use(state: LogState, staging: Staging): void {
+    this.#state = state;
+    this.#staging = staging;
+    this.#rowsPrefix = rowsPrefix(state.generation);
+    this.#cache.clear();
+    this.#startClearing();
+  }
+
+  // Which replica this is
+
+  async become(epoch: Epoch, voterId: VoterId): Promise<Loaded> {
+    assert(this.#epoch === undefined, `the data folder ${this.#folder} holds a replica already`);
+    this.#faults.reach('storage.become.before');
+    await this.#testify({ ...blankTestimony, voterId });
+    this.#faults.reach('storage.become.before-sync');
     await this.#write([put(EPOCH_KEY, JSON.stringify(epoch))]);
-    await this.#testimony.keep({ voterId: FIRST_VOTER });
+    this.#faults.reach('storage.become.after-sync');
     this.#epoch = epoch;
+    return this.#loaded();
+  }
+
+  async forget(): Promise<void> {
+    const generation = this.#staging.generation + 1;
+    const state = { ...emptyState, generation };
+    const staging = nothingStaged(generation);
+    this.#faults.reach('storage.forget.before-sync');
+    await this.#write([
+      ...deletions(entryKeys(this.#state.firstIndex, this.#handle.terms.lastIndex)),
+      put(EPOCH_KEY, JSON.stringify(null)),
+      put(STATE_KEY, JSON.stringify(state)),
+      put(STAGING_KEY, JSON.stringify(staging)),
+    ]);
+    this.#faults.reach('storage.forget.after-sync');
+    await this.#testify(blankTestimony);
+    this.#epoch = undefined;
+    this.#handle.terms = new TermRuns({ index: 0, term: 0 });
+    this.#use(state, staging);
   }
 
   #loaded(): Loaded {
@@ -163,8 +229,7 @@ export class LevelStorage implements LogStorage {
     const { commit, firstIndex, appliedIndex } = this.#state;
     return {
       epoch: this.#epoch,
-      // A crash between the epoch's write and the witness's leaves the first voter unnamed.
-      voterId: voterId === NOBODY && this.#epoch !== undefined ? FIRST_VOTER : voterId,
+      voterId,
       hardState: { term, vote, commit: Math.max(commit, appliedIndex) },
       firstIndex,
       lastIndex: this.#handle.terms.lastIndex,
@@ -175,6 +240,7 @@ export class LevelStorage implements LogStorage {
   async close(): Promise<void> {
     this.#life.abort(new Error('the storage was closed'));
     await this.#healing;
+    await this.#clearing;
     const opened = this.#opened;
     this.#opened = undefined;
     await opened?.db.close();
@@ -206,7 +272,7 @@ export class LevelStorage implements LogStorage {
     const first = append.entries[0]?.index ?? terms.lastIndex + 1;
     assert(first <= terms.lastIndex + 1, `entry ${first} would leave a gap after ${terms.lastIndex}`);
     const last = append.entries.at(-1);
-    await this.#testify(append, first);
+    await this.#testifyTo(append.hardState, first);
     const isVoteAlone =
       last === undefined &&
       append.changes.length === 0 &&
@@ -225,10 +291,10 @@ export class LevelStorage implements LogStorage {
     const state = this.#nextState(append, rows.stateHash);
     const kept = first + append.entries.length - 1;
     await this.#write([
-      ...entryKeys(kept + 1, terms.lastIndex).map((key) => ({ type: 'del', key }) as const),
+      ...deletions(entryKeys(kept + 1, terms.lastIndex)),
       ...append.entries.map((entry) => putEntry(entry)),
       ...rows.operations,
-      ...entryKeys(this.#state.firstIndex, state.firstIndex - 1).map((key) => ({ type: 'del', key }) as const),
+      ...deletions(entryKeys(this.#state.firstIndex, state.firstIndex - 1)),
       put(STATE_KEY, JSON.stringify(state)),
     ]);
     terms.cutAbove(first - 1);
@@ -242,16 +308,19 @@ export class LevelStorage implements LogStorage {
   }
 
   /** Term and vote before any answer that depends on them; and no entry is cut that the witness still vouches for. */
-  async #testify(append: Append, first: number): Promise<void> {
+  async #testifyTo(hardState: HardState | undefined, cutFrom: number): Promise<void> {
     const now = this.#testimony.current;
-    const { term, vote } = append.hardState ?? now;
-    const cuts = first <= now.lastIndex;
+    const { term, vote } = hardState ?? now;
+    const cuts = cutFrom <= now.lastIndex;
     if (term === now.term && vote === now.vote && !cuts) return;
+    const end = cuts ? { lastIndex: cutFrom - 1, lastTerm: this.term(cutFrom - 1) ?? 0 } : {};
+    await this.#testify({ term, vote, ...end });
+  }
+
+  async #testify(changed: Partial<Testimony>): Promise<void> {
     this.#refuseIfFailed();
-    const end = cuts ? { lastIndex: first - 1, lastTerm: this.term(first - 1) ?? 0 } : {};
-    const voterId = now.voterId === NOBODY ? FIRST_VOTER : now.voterId;
     try {
-      await this.#testimony.keep({ voterId, term, vote, ...end });
+      await this.#testimony.keep(changed);
     } catch (error) {
       throw await this.#fail(error);
     }
@@ -267,6 +336,74 @@ export class LevelStorage implements LogStorage {
     const termBefore = this.term(firstIndex - 1);
     assert(termBefore !== undefined, `the term of entry ${firstIndex - 1} is not known`);
     return { ...this.#state, appliedIndex: append.appliedIndex, stateHash, commit, firstIndex, termBefore };
+  }
+
+  // Snapshots
+
+  async stage(place: StagedPlace, rows: readonly (readonly [string, unknown])[]): Promise<void> {
+    const before = this.#staging;
+    const { staging, operations } = stageRows(stagingAt(before, place), rows);
+    this.#faults.reach('storage.stage.before-sync');
+    await this.#write([...operations, put(STAGING_KEY, JSON.stringify(staging))]);
+    this.#faults.reach('storage.stage.after-sync');
+    this.#staging = staging;
+    if (staging.generation !== before.generation) this.#startClearing();
+  }
+
+  staged(): Staged | undefined {
+    return stagedOf(this.#staging);
+  }
+
+  async install({ index, term, keepsTail, hardState }: Install): Promise<void> {
+    const { generation, stateHash, index: stagedIndex } = this.#staging;
+    const { appliedIndex, firstIndex, commit } = this.#state;
+    assert(stagedIndex === index, `no snapshot is staged at ${index}`);
+    assert(index > appliedIndex, `a snapshot at ${index} would undo what is applied (${appliedIndex})`);
+    const { terms } = this.#handle;
+    const keeps = keepsTail && terms.at(index) === term;
+    const state = {
+      generation,
+      appliedIndex: index,
+      stateHash,
+      commit: Math.max(index, hardState?.commit ?? commit),
+      firstIndex: index + 1,
+      termBefore: term,
+    };
+    const staging = nothingStaged(generation);
+    this.#faults.reach('storage.install.before-witness');
+    // Where this fails, what the witness vouches for must still be whole: only entries that the snapshot contradicts go.
+    await this.#testifyTo(hardState, keeps ? terms.lastIndex + 1 : index);
+    this.#faults.reach('storage.install.before-sync');
+    await this.#write([
+      ...deletions(entryKeys(firstIndex, keeps ? index : terms.lastIndex)),
+      put(STATE_KEY, JSON.stringify(state)),
+      put(STAGING_KEY, JSON.stringify(staging)),
+    ]);
+    this.#faults.reach('storage.install.after-sync');
+    if (keeps) terms.cutBelow(index);
+    else this.#handle.terms = new TermRuns({ index, term });
+    this.#use(state, staging);
+    const { lastIndex, lastTerm } = this.#handle.terms;
+    this.#testimony.raise(lastIndex, lastTerm);
+  }
+
+  #startClearing(): void {
+    const { db } = this.#handle;
+    this.#clearing = this.#clearing.then(() => this.#clear(db));
+  }
+
+  async #clear(db: Database): Promise<void> {
+    const isLive = (generation: number): boolean =>
+      generation === this.#state.generation || (generation === this.#staging.generation && this.#staging.index > 0);
+    try {
+      for await (const operations of deadRows(db, isLive)) {
+        if (this.#life.signal.aborted || this.#opened?.db !== db) return;
+        this.#faults.reach('storage.clear.before-sync');
+        await this.#write(operations);
+      }
+    } catch {
+      // A write that failed is dealt with where all are. What is left is cleared after the next opening.
+    }
   }
 
   // Rows
@@ -311,9 +448,11 @@ export class LevelStorage implements LogStorage {
 
   async *rows(prefix: string, options: RowsOptions): AsyncGenerator<readonly [string, unknown]> {
     const { after, ...rest } = options;
-    const from = after === undefined ? {} : { after: this.#rowsPrefix + after };
-    for await (const [key, json] of this.#scan(this.#rowsPrefix + prefix, { ...rest, ...from })) {
-      yield [key.slice(this.#rowsPrefix.length), JSON.parse(json)];
+    // A snapshot may be taken into use while this reads on.
+    const generation = this.#rowsPrefix;
+    const from = after === undefined ? {} : { after: generation + after };
+    for await (const [key, json] of this.#scan(generation + prefix, { ...rest, ...from })) {
+      yield [key.slice(generation.length), JSON.parse(json)];
     }
   }
 
@@ -544,9 +683,11 @@ function put(name: string, json: string): Operation {
   return { type: 'put', key, value: encodeRecord(key, json) };
 }
 
+const deletions = (keys: readonly Buffer[]): Operation[] => keys.map((key) => ({ type: 'del', key }));
+
 function putEntry(entry: Entry): Operation {
   const key = entryKey(entry.index);
-  return { type: 'put', key, value: encodeRecord(key, JSON.stringify(entry)) };
+  return { type: 'put', key, value: encodeRecord(key, entryText(entry)) };
 }
 
 function newer(folder: string, version: number): SkeinError {

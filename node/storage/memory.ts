@@ -1,15 +1,17 @@
 // The log's storage in memory, for tests and the simulator: it passes the same suite as the one on disk. What a MemoryDisk
 // holds is what was synced; a storage opened on it again finds exactly that.
 import { assert, SkeinError } from '../../protocol/errors.ts';
+import { entryText } from '../../protocol/raft/entry-text.ts';
 import { type Entry, FIRST_VOTER, NOBODY, type VoterId } from '../../protocol/raft/message.ts';
 import { compareKeys } from './keys.ts';
-import type { Append, Epoch, Loaded, LogStorage, RowsOptions, Snapshot } from './port.ts';
+import type { Append, Epoch, Install, Loaded, LogStorage, RowsOptions, Snapshot, Staged, StagedPlace } from './port.ts';
 import { printHash, rowHash, shiftHash } from './state-hash.ts';
 
 /** Values are kept as JSON, so that nothing is shared with those who wrote it. */
 export class MemoryDisk {
   readonly entries = new Map<number, string>();
-  readonly rows = new Map<string, string>();
+  rows = new Map<string, string>();
+  staged: (StagedPlace & { lastKey: string | undefined; readonly rows: Map<string, string> }) | undefined;
   readonly local = new Map<string, string>();
   epoch: Epoch | undefined;
   voterId: VoterId = NOBODY;
@@ -39,6 +41,19 @@ export class MemoryDisk {
     for (const wake of this.#onRoom.splice(0)) wake();
   }
 
+  forget(): void {
+    this.entries.clear();
+    this.rows = new Map();
+    this.staged = undefined;
+    this.epoch = undefined;
+    this.voterId = NOBODY;
+    this.hardState = { term: 0, vote: NOBODY, commit: 0 };
+    this.firstIndex = 1;
+    this.termBefore = 0;
+    this.lastIndex = 0;
+    this.appliedIndex = 0;
+  }
+
   room(signal: AbortSignal): Promise<void> {
     if (this.#refusal === undefined) return Promise.resolve();
     return new Promise((resolve, reject) => {
@@ -62,10 +77,7 @@ export class MemoryStorage implements LogStorage {
     if (!this.#open && disk.locked) throw new SkeinError('folder-locked', 'The memory disk is in use by another node.');
     this.#open = true;
     disk.locked = true;
-    if (disk.epoch === undefined && initialEpoch !== undefined) {
-      disk.epoch = initialEpoch;
-      disk.voterId = FIRST_VOTER;
-    }
+    if (disk.epoch === undefined && initialEpoch !== undefined) await this.become(initialEpoch, FIRST_VOTER);
     return this.#loaded();
   }
 
@@ -97,7 +109,7 @@ export class MemoryStorage implements LogStorage {
     assert(first <= disk.lastIndex + 1, `entry ${first} would leave a gap after ${disk.lastIndex}`);
     if (append.hardState !== undefined) disk.hardState = append.hardState;
     for (let index = first; index <= disk.lastIndex; index++) disk.entries.delete(index);
-    for (const entry of append.entries) disk.entries.set(entry.index, JSON.stringify(entry));
+    for (const entry of append.entries) disk.entries.set(entry.index, entryText(entry));
     disk.lastIndex = first + append.entries.length - 1;
     for (const { key, row } of append.changes) put(disk.rows, key, row);
     disk.appliedIndex = append.appliedIndex;
@@ -110,6 +122,56 @@ export class MemoryStorage implements LogStorage {
     disk.termBefore = this.term(to) ?? 0;
     for (let index = disk.firstIndex; index <= to; index++) disk.entries.delete(index);
     disk.firstIndex = to + 1;
+  }
+
+  async stage({ from, index }: StagedPlace, rows: readonly (readonly [string, unknown])[]): Promise<void> {
+    await this.#sync();
+    const disk = this.#disk;
+    if (disk.staged?.from !== from || disk.staged.index !== index) {
+      disk.staged = { from, index, lastKey: undefined, rows: new Map() };
+    }
+    for (const [key, row] of rows) {
+      if (disk.staged.lastKey !== undefined && compareKeys(key, disk.staged.lastKey) <= 0) continue;
+      put(disk.staged.rows, key, row);
+      disk.staged.lastKey = key;
+    }
+  }
+
+  staged(): Staged | undefined {
+    const { staged } = this.#disk;
+    if (staged === undefined) return undefined;
+    const { rows, ...place } = staged;
+    return { ...place, stateHash: hashOf(rows) };
+  }
+
+  async install({ index, term, keepsTail, hardState }: Install): Promise<void> {
+    const disk = this.#disk;
+    const { staged } = disk;
+    assert(staged?.index === index, `no snapshot is staged at ${index}`);
+    assert(index > disk.appliedIndex, `a snapshot at ${index} would undo what is applied (${disk.appliedIndex})`);
+    await this.#sync();
+    const keeps = keepsTail && this.term(index) === term;
+    for (const at of disk.entries.keys()) if (!keeps || at <= index) disk.entries.delete(at);
+    disk.rows = staged.rows;
+    disk.staged = undefined;
+    disk.hardState = hardState ?? disk.hardState;
+    disk.lastIndex = keeps ? disk.lastIndex : index;
+    disk.firstIndex = index + 1;
+    disk.termBefore = term;
+    disk.appliedIndex = index;
+  }
+
+  async become(epoch: Epoch, voterId: VoterId): Promise<Loaded> {
+    assert(this.#disk.epoch === undefined, 'the memory disk holds a replica already');
+    await this.#sync();
+    this.#disk.epoch = epoch;
+    this.#disk.voterId = voterId;
+    return this.#loaded();
+  }
+
+  async forget(): Promise<void> {
+    await this.#sync();
+    this.#disk.forget();
   }
 
   async #sync(): Promise<void> {
@@ -138,8 +200,7 @@ export class MemoryStorage implements LogStorage {
     async function* rows(): AsyncGenerator<readonly [string, unknown]> {
       for (const [key, json] of held) yield [key, parse(json)];
     }
-    const sum = held.reduce((sofar, [key, json]) => shiftHash(sofar, { removed: 0n, added: rowHash(key, json) }), 0n);
-    return { index: this.#disk.appliedIndex, stateHash: printHash(sum), rows: rows() };
+    return { index: this.#disk.appliedIndex, stateHash: hashOf(held), rows: rows() };
   }
 
   /** The hash is made from the rows each time, so it cannot differ. */
@@ -164,6 +225,12 @@ export class MemoryStorage implements LogStorage {
 function put(map: Map<string, string>, key: string, value: unknown): void {
   if (value === undefined) map.delete(key);
   else map.set(key, JSON.stringify(value));
+}
+
+function hashOf(rows: Iterable<readonly [string, string]>): string {
+  let sum = 0n;
+  for (const [key, json] of rows) sum = shiftHash(sum, { removed: 0n, added: rowHash(key, json) });
+  return printHash(sum);
 }
 
 function parse<Value>(json: string | undefined): Value | undefined {

@@ -27,7 +27,7 @@ export interface Append {
 }
 
 export interface Loaded {
-  /** Undefined in a folder that holds no log yet. */
+  /** Undefined in a folder that holds no replica; its voter is NOBODY then. */
   readonly epoch: Epoch | undefined;
   readonly voterId: VoterId;
   readonly hardState: HardState;
@@ -43,6 +43,27 @@ export interface Snapshot {
   readonly rows: AsyncIterable<readonly [string, unknown]>;
 }
 
+export interface StagedPlace {
+  readonly from: VoterId;
+  readonly index: number;
+}
+
+/** How much of a snapshot has come. */
+export interface Staged extends StagedPlace {
+  /** Undefined before the first row. */
+  readonly lastKey: string | undefined;
+  /** Of the rows staged so far. */
+  readonly stateHash: string;
+}
+
+export interface Install {
+  readonly index: number;
+  readonly term: number;
+  /** Whether stored entries after `index` stay, as far as the one at `index` has that term; else all of them are void. */
+  readonly keepsTail: boolean;
+  readonly hardState: HardState | undefined;
+}
+
 export interface RowsOptions {
   /** Exclusive; a whole key. */
   readonly after?: string;
@@ -52,7 +73,7 @@ export interface RowsOptions {
 
 export interface LogStorage {
   /**
-   * Opening what is open gives what it holds. A folder without an epoch takes `initialEpoch` as its own, for ever.
+   * Opening what is open gives what it holds. A folder that holds no replica becomes the first voter of `initialEpoch`.
    * Fails with `folder-locked`, `folder-newer`, `folder-damaged`, `folder-unusable`, `disk-full`.
    */
   open(initialEpoch?: Epoch): Promise<Loaded>;
@@ -70,6 +91,26 @@ export interface LogStorage {
    * resolves with what is truly there. Fails with `folder-damaged`, or with the signal's reason.
    */
   reopen(signal: AbortSignal): Promise<Loaded>;
+  /**
+   * Rows of a snapshot that is on its way, in key order; one call at a time. Those at or below the last key are passed
+   * over. Another place than that of the last call voids what is staged, also with no rows. What `staged` says after a
+   * restart is true. Fails as `append` does, but what it failed to write may be found staged afterwards.
+   */
+  stage(place: StagedPlace, rows: readonly (readonly [string, unknown])[]): Promise<void>;
+  staged(): Staged | undefined;
+  /**
+   * In one synced batch the staged rows become the rows, and the log begins after `index`; the old rows are cleared in the
+   * background. Something must be staged at that index, and it must be above the applied one. Alone: no `append` and no
+   * `stage` is under way. Where it fails with `disk-full` too, only `reopen` can tell whether it was done.
+   */
+  install(install: Install): Promise<void>;
+  /** A folder that holds no replica becomes this one, in this epoch; both are durable when it resolves. */
+  become(epoch: Epoch, voterId: VoterId): Promise<Loaded>;
+  /**
+   * Drops log, rows, staging, epoch, voter id, term and vote; this node's own values stay. What is left takes `become`.
+   * Alone, as `install`. After a crash in the middle the next opening goes on with it.
+   */
+  forget(): Promise<void>;
   /** Synchronous, and of what is stored alone: the overlay is the caller's. Fails for an instant while reopening. */
   row(key: string): unknown;
   /** In key order, as of the first `next()`. */

@@ -13,3 +13,4 @@ export function shiftHash(sum: bigint, change: { readonly removed: bigint; reado
 
 export const printHash = (sum: bigint): string => sum.toString(16).padStart(16, '0');
 export const parseHash = (text: string): bigint => BigInt(`0x${text}`);
+export const EMPTY_HASH = printHash(0n);

@@ -3,7 +3,7 @@
 import { writeSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
-import type { VoterId } from '../../protocol/raft/message.ts';
+import { NOBODY, type VoterId } from '../../protocol/raft/message.ts';
 
 export interface Testimony {
   readonly voterId: VoterId;
@@ -14,6 +14,16 @@ export interface Testimony {
   /** A write failed above `lastIndex` and was answered as failed: what is found there is void, never a longer log. */
   readonly sealed: boolean;
 }
+
+/** Of a folder that holds no replica. */
+export const blankTestimony: Testimony = {
+  voterId: NOBODY,
+  term: 0,
+  vote: NOBODY,
+  lastIndex: 0,
+  lastTerm: 0,
+  sealed: false,
+};
 
 /** Far enough apart that no disk writes both at once. */
 const SLOT_DISTANCE = 4096;

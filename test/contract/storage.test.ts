@@ -40,6 +40,15 @@ const append = (parts: Partial<Append>): Append => ({
   ...parts,
 });
 
+const place = { from: 2, index: 20 };
+const installation = { index: 20, term: 3, keepsTail: true, hardState: { term: 5, vote: 2, commit: 7 } };
+const rows: [string, unknown][] = [
+  ['job/1', { n: 1 }],
+  ['job/\uffee', null],
+  ['job/\u{1f680}', 'x'],
+  ['mesh', { name: 'é' }],
+];
+
 async function all(rows: AsyncIterable<readonly [string, unknown]>): Promise<(readonly [string, unknown])[]> {
   return Array.fromAsync(rows);
 }
@@ -244,6 +253,186 @@ function contract(name: string, make: () => Promise<Omit<Context, 'storage'>>): 
       ['a', 1],
       ['b', 2],
     ]);
+  });
+
+  test('a snapshot is staged in pieces, goes on after a restart, and becomes the state in one step', async (context) => {
+    await context.storage.open(epoch);
+    await context.storage.append(
+      append({ entries: entries(1, 6), changes: [{ key: 'old', row: 1 }], appliedIndex: 4 }),
+    );
+    assert.is(context.storage.staged(), undefined);
+    await context.storage.stage(place, []);
+    assert.equal(context.storage.staged(), { ...place, lastKey: undefined, stateHash: '0'.repeat(16) });
+    await context.storage.stage(place, rows.slice(0, 2));
+    const before = context.storage.staged();
+    assert.is(before?.lastKey, 'job/\uffee');
+    const loaded = await restart(context);
+    assert.equal([loaded.lastIndex, loaded.appliedIndex], [6, 4], 'it is not in use yet');
+    assert.is(context.storage.row('job/1'), undefined);
+    assert.equal(context.storage.staged(), before);
+    await context.storage.stage(place, rows);
+    const whole = context.storage.staged();
+    await context.storage.install(installation);
+    for (let times = 0; times < 2; times++) {
+      assert.is(context.storage.staged(), undefined);
+      assert.equal(await all(context.storage.rows('', {})), rows);
+      assert.is(context.storage.row('old'), undefined);
+      assert.equal(context.storage.row('job/1'), { n: 1 });
+      assert.is(context.storage.snapshot().index, 20);
+      assert.is(context.storage.snapshot().stateHash, whole?.stateHash);
+      await context.storage.verify(new AbortController().signal);
+      assert.is(context.storage.term(20), 3);
+      assert.is(context.storage.term(6), undefined);
+      assert.is(context.storage.entry(6), undefined);
+      const { hardState, firstIndex, lastIndex, appliedIndex, voterId } = await restart(context);
+      assert.equal(hardState, { term: 5, vote: 2, commit: 20 });
+      assert.equal([firstIndex, lastIndex, appliedIndex, voterId], [21, 20, 20, 1]);
+    }
+    await context.storage.append(
+      append({ entries: entries(21, 22, 5), changes: [{ key: 'new', row: 1 }], appliedIndex: 21 }),
+    );
+    assert.is((await restart(context)).lastIndex, 22);
+    assert.equal((await all(context.storage.rows('', {}))).length, rows.length + 1);
+    await context.storage.verify(new AbortController().signal);
+  });
+
+  test('the hash of a snapshot is that of the rows it was made of', async (context) => {
+    await context.storage.open(epoch);
+    const changes = rows.map(([key, row]) => ({ key, row }));
+    await context.storage.append(append({ entries: [entry(1, 1)], changes, appliedIndex: 1 }));
+    const { stateHash, rows: read } = context.storage.snapshot();
+    for await (const row of read) await context.storage.stage(place, [row]);
+    assert.is(context.storage.staged()?.stateHash, stateHash);
+  });
+
+  test('rows from another sender, or of another index, void what is staged', async (context) => {
+    await context.storage.open(epoch);
+    await context.storage.stage(place, rows);
+    for (const other of [{ ...place, from: 3 }, { from: 3, index: 21 }, place]) {
+      await context.storage.stage(other, rows.slice(1, 2));
+      assert.is(context.storage.staged()?.lastKey, rows[1]?.[0]);
+    }
+    await context.storage.stage(place, []);
+    await restart(context);
+    await context.storage.install(installation);
+    assert.equal(await all(context.storage.rows('', {})), rows.slice(1, 2));
+    await context.storage.verify(new AbortController().signal);
+  });
+
+  test('a snapshot without a row empties the state', async (context) => {
+    await context.storage.open(epoch);
+    await context.storage.append(
+      append({ entries: entries(1, 1), changes: [{ key: 'old', row: 1 }], appliedIndex: 1 }),
+    );
+    await context.storage.stage(place, []);
+    await context.storage.install(installation);
+    assert.equal(await all(context.storage.rows('', {})), []);
+    assert.is(context.storage.row('old'), undefined);
+    assert.is((await restart(context)).appliedIndex, 20);
+  });
+
+  test('entries after a snapshot stay where the one at its index has its term', async (context) => {
+    await context.storage.open(epoch);
+    await context.storage.append(append({ entries: [...entries(1, 19), ...entries(20, 25, 3)] }));
+    await context.storage.stage(place, rows);
+    await context.storage.install(installation);
+    for (let times = 0; times < 2; times++) {
+      assert.equal(context.storage.entry(21), entry(21, 3));
+      assert.equal([context.storage.term(20), context.storage.term(19)], [3, undefined]);
+      assert.is(context.storage.entry(20), undefined);
+      const { firstIndex, lastIndex } = await restart(context);
+      assert.equal([firstIndex, lastIndex], [21, 25]);
+    }
+  });
+
+  for (const [why, keepsTail, stored] of [
+    ['they contradict it', true, entries(1, 25, 2)],
+    ['they end before it', true, entries(1, 19, 3)],
+    ['they are said to be void', false, entries(1, 25, 3)],
+  ] as const) {
+    test(`entries after a snapshot go where ${why}`, async (context) => {
+      await context.storage.open(epoch);
+      await context.storage.append(append({ entries: stored, hardState: { term: 3, vote: 1, commit: 0 } }));
+      await context.storage.stage(place, rows);
+      await context.storage.install({ ...installation, keepsTail, hardState: undefined });
+      for (let times = 0; times < 2; times++) {
+        assert.equal([context.storage.term(20), context.storage.term(21)], [3, undefined]);
+        assert.is(context.storage.entry(19), undefined);
+        const { hardState, ...loaded } = await restart(context);
+        assert.is(loaded.lastIndex, 20);
+        assert.equal(hardState, { term: 3, vote: 1, commit: 20 });
+      }
+    });
+  }
+
+  test('a reader that began before a snapshot was taken into use reads the old rows to their end', async (context) => {
+    const { storage } = context;
+    await storage.open(epoch);
+    const changes = Array.from({ length: 2_000 }, (_, n) => ({ key: `r/${String(n).padStart(5, '0')}`, row: 1 }));
+    await storage.append(append({ entries: [entry(1, 1)], changes, appliedIndex: 1 }));
+    const scan = storage.rows('r/', {});
+    const reading = scan[Symbol.asyncIterator]();
+    assert.equal((await reading.next()).value, ['r/00000', 1]);
+    const { stateHash, rows: held, index } = storage.snapshot();
+    for (let n = 20; n < 32; n++) {
+      // Again and again, so that the generation gets a digit more.
+      await storage.stage({ from: 2, index: n }, [['r/00001', 2]]);
+      await storage.install({ ...installation, index: n });
+    }
+    assert.equal([index, stateHash === storage.snapshot().stateHash], [1, false]);
+    const seen = await all({ [Symbol.asyncIterator]: () => reading });
+    assert.equal(
+      seen,
+      changes.slice(1).map(({ key, row }) => [key, row]),
+    );
+    assert.equal(
+      await all(held),
+      changes.map(({ key, row }) => [key, row]),
+    );
+    await restart(context);
+    assert.equal(await all(context.storage.rows('', {})), [['r/00001', 2]]);
+    await context.storage.verify(new AbortController().signal);
+  });
+
+  test('a folder becomes a replica of a name that it is given, and keeps it', async (context) => {
+    await context.storage.open();
+    const joined = await context.storage.become({ number: 2, id: epoch.id }, 17);
+    assert.equal([joined.voterId, joined.epoch?.number, joined.hardState.term], [17, 2, 0]);
+    assert.is((await context.storage.open(epoch)).voterId, 17);
+    await context.storage.append(append({ hardState: { term: 4, vote: 3, commit: 0 } }));
+    const loaded = await restart(context);
+    assert.equal([loaded.voterId, loaded.epoch?.number, loaded.hardState.term], [17, 2, 4]);
+  });
+
+  test('a replica that is forgotten leaves the values of the node, and the folder takes another', async (context) => {
+    await context.storage.open(epoch);
+    await context.storage.putLocal([{ key: 'incarnation', value: 3 }]);
+    await context.storage.append(
+      append({
+        entries: entries(1, 6, 4),
+        changes: [{ key: 'old', row: 1 }],
+        appliedIndex: 4,
+        hardState: { term: 4, vote: 2, commit: 5 },
+      }),
+    );
+    await context.storage.stage(place, rows);
+    await context.storage.forget();
+    for (let times = 0; times < 2; times++) {
+      assert.is(context.storage.staged(), undefined);
+      assert.is(context.storage.row('old'), undefined);
+      assert.is(context.storage.entry(1), undefined);
+      assert.equal(await all(context.storage.rows('', {})), []);
+      assert.is(context.storage.getLocal('incarnation'), 3);
+      const { epoch: kept, voterId, hardState, firstIndex, lastIndex, appliedIndex } = await restart(context);
+      assert.equal([kept, voterId, firstIndex, lastIndex, appliedIndex], [undefined, 0, 1, 0, 0]);
+      assert.equal(hardState, { term: 0, vote: 0, commit: 0 });
+    }
+    await context.storage.become(epoch, 9);
+    await context.storage.append(append({ entries: entries(1, 2), changes: [{ key: 'a', row: 2 }], appliedIndex: 1 }));
+    const loaded = await restart(context);
+    assert.equal([loaded.voterId, loaded.lastIndex, loaded.hardState.term], [9, 2, 0]);
+    assert.equal(await all(context.storage.rows('', {})), [['a', 2]]);
+    await context.storage.verify(new AbortController().signal);
   });
 
   test("the node's own values are kept apart from the rows", async (context) => {
