@@ -155,7 +155,7 @@ export class Consensus implements ReplicatedLog, ReplicaDoor {
     };
     this.#epoch = options.initialEpoch;
     this.#events = new EventRing({ max: this.#options.eventsMax, appliedIndex: 0 });
-    this.#received = new SnapshotReceiver(this.#storage);
+    this.#received = new SnapshotReceiver(this.#storage, () => this.#isInstalling);
     if (this.#links === undefined) return;
     const { links, clock, proposals, barriers } = {
       links: this.#links,
@@ -337,6 +337,8 @@ export class Consensus implements ReplicatedLog, ReplicaDoor {
   /** What comes from a peer that is not that replica's is dropped. */
   step(from: PeerId, message: Message): void {
     if (this.#disk === 'failed' || message.epochId !== this.#epoch.id) return;
+    // It ends the stream of rows, in `takeRows`, and means nothing without them.
+    if (message.kind === 'snapshot') return;
     if (!this.#peers.hear(message.from, from, this.#clock.monotonic())) return;
     this.#raft?.step(message);
     this.#schedulePump();
@@ -362,8 +364,6 @@ export class Consensus implements ReplicatedLog, ReplicaDoor {
     if (!this.#peers.hear(piece.from, from, this.#clock.monotonic())) throw notLeading();
     if (piece.index <= this.#appliedIndex) return { lastKey: null, whole: true };
     if (this.#disk !== 'ok') throw refusedByDisk(this.#diskFailure ?? asSkeinError('the disk is not ready'));
-    // What is being taken into use must not be replaced under it.
-    if (this.#isInstalling) throw new SkeinError('too-busy', 'A snapshot is just being taken into use.');
     return this.#received.take(piece, (message) => {
       this.#raft?.step(message);
       this.#pump();

@@ -4,7 +4,7 @@ import { SkeinError } from '../../protocol/errors.ts';
 import type { EpochId, PeerId } from '../../protocol/ids.ts';
 import type { Message } from '../../protocol/raft/message.ts';
 import type { Command } from '../../protocol/state/command.ts';
-import { decodeMessages, encodeMessages } from '../../protocol/wire/raft.ts';
+import { decodeMessages, encodeMessages, raftMethods } from '../../protocol/wire/raft.ts';
 import {
   type Forwarded,
   forwardCodec,
@@ -80,7 +80,7 @@ export class TransportLinks implements Links {
       lane.underWay++;
       const options = { timeoutMs: STEP_TIMEOUT_MS };
       this.#transport
-        .call(peer, 'raft', replicaMethods.step, encodeMessages(messages), options)
+        .call(peer, 'raft', raftMethods.step, encodeMessages(messages), options)
         .catch(() => {
           lane.waiting = [];
           this.#lost(peer);
@@ -136,7 +136,7 @@ function takeStep(lane: Lane): Message[] {
 /** Answers the others. */
 export function serveReplica(transport: Pick<Transport, 'handle'>, replica: ReplicaDoor): void {
   const nothing = new Uint8Array();
-  transport.handle('raft', replicaMethods.step, async (from, body) => {
+  transport.handle('raft', raftMethods.step, async (from, body) => {
     for (const message of decodeMessages(body)) replica.step(from, message);
     return nothing;
   });

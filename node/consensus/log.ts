@@ -65,7 +65,7 @@ export interface ReplicatedLog {
   /**
    * Resolves once the command is committed and applied here; a refusal by `apply` is an Outcome, not an error.
    * Commands proposed within one turn share a batch. Fails with `disk-full`, `no-leader`, `no-quorum`, `outcome-unknown`,
-   * `too-busy` (more than 8,192 waiting), `too-large` (over 64 KiB of submission, 1 MiB otherwise).
+   * `too-busy` (more than 8,192 waiting), `too-large` (over 64 KiB of submission, 700 KiB otherwise).
    */
   propose(command: Command, options: WaitLimits): Promise<Applied>;
   /** The ReadIndex of Raft (dissertation, 6.4): afterwards `view` holds everything that was committed before the call. */

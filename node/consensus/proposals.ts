@@ -2,12 +2,12 @@
 // finds one decides what its caller may be told: not proposed, or not known.
 import { SkeinError } from '../../protocol/errors.ts';
 import type { Command, Outcome } from '../../protocol/state/command.ts';
+import { commandMaxBytes } from '../../protocol/wire/raft.ts';
 import type { Applied } from './log.ts';
 import { expire, Waiter, type WaitOptions } from './waiting.ts';
 
 const WAITING_MAX = 8_192;
 const SUBMISSION_MAX_BYTES = 64 * 1024;
-const COMMAND_MAX_BYTES = 1024 * 1024;
 
 export class Proposal extends Waiter<Applied> {
   readonly command: Command;
@@ -29,7 +29,7 @@ export class Proposals {
   /** Fails with `too-busy` or `too-large`, or with the signal's reason when that has fired already. */
   add(command: Command, options: WaitOptions, nowMs: number): Promise<Applied> {
     const sizeBytes = Buffer.byteLength(JSON.stringify(command));
-    const maxBytes = command.kind === 'job.submitted' ? SUBMISSION_MAX_BYTES : COMMAND_MAX_BYTES;
+    const maxBytes = command.kind === 'job.submitted' ? SUBMISSION_MAX_BYTES : commandMaxBytes;
     if (sizeBytes > maxBytes) throw tooLarge(command, { sizeBytes, maxBytes });
     if (this.#queue.length + this.#inLog.size + this.#committed.length >= WAITING_MAX) throw tooBusy();
     const proposal = new Proposal(command, sizeBytes, options, nowMs);

@@ -1,5 +1,6 @@
 // Snapshots between replicas: all rows at one index, in key order and in pieces, staged by whoever receives them until all
 // are there. A piece that was lost is sent again, from the key up to which the receiver has it.
+import { SkeinError } from '../../protocol/errors.ts';
 import type { EpochId, PeerId } from '../../protocol/ids.ts';
 import type { Configuration, Envelope, Message } from '../../protocol/raft/message.ts';
 import { keys, type ReplicasRow } from '../../protocol/state/rows.ts';
@@ -78,10 +79,13 @@ async function* pieces(rows: AsyncIterable<Row>): AsyncGenerator<Row[]> {
 /** Takes pieces in, one at a time. */
 export class SnapshotReceiver {
   readonly #storage: Pick<LogStorage, 'stage' | 'staged'>;
+  /** A whole one is being taken into use: it must not be replaced under that. */
+  readonly #isInstalling: () => boolean;
   #taking: Promise<unknown> = Promise.resolve();
 
-  constructor(storage: Pick<LogStorage, 'stage' | 'staged'>) {
+  constructor(storage: Pick<LogStorage, 'stage' | 'staged'>, isInstalling: () => boolean) {
     this.#storage = storage;
+    this.#isInstalling = isInstalling;
   }
 
   /** @param step is handed the message that ends a whole snapshot. Fails as the storage does. */
@@ -92,6 +96,7 @@ export class SnapshotReceiver {
   }
 
   async #take(piece: SnapshotRows, step: (message: Message) => void): Promise<RowsTaken> {
+    if (this.#isInstalling()) throw new SkeinError('too-busy', 'A snapshot is just being taken into use.');
     const place = { from: piece.from, index: piece.index };
     const staged = this.#storage.staged();
     const isSame = staged?.from === place.from && staged.index === place.index;

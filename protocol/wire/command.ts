@@ -55,6 +55,9 @@ const fields: Record<Command['kind'], Parameters<typeof Type.Object>[0]> = {
   'member.dead': { ...member, begun: Type.Union([Begun, Type.Null()]), reason: Text },
   'member.draining': { peerId: Text, draining: Type.Boolean(), project: Text, idempotency },
   'member.left': { peerId: Text },
+  'replica.added': { peerId: Text },
+  'replica.changed': { sentence: Text },
+  'voters.set': { target: Amount },
   'ticket.created': {
     secretHash: Text,
     roles: Texts,

@@ -2,13 +2,13 @@
 // asks of the leader, and how a snapshot travels.
 import { type Static, Type } from 'typebox';
 import { COUNT_MAX } from '../raft/message.ts';
-import type { Command, Outcome } from '../state/command.ts';
+import type { Outcome } from '../state/command.ts';
 import { type Codec, codec } from './codec.ts';
+import { CommandShape } from './command.ts';
 import { Count, closed, EpochIdShape, Text } from './shapes.ts';
 
 /** Method names on channel `raft`. */
 export const replicaMethods = {
-  step: 'step',
   /** To the leader: commands that another gateway was handed. */
   propose: 'propose',
   /** To the leader: what must be applied before a read that was asked for now (ReadIndex). */
@@ -24,7 +24,6 @@ const Id = Type.Integer({ minimum: 1, maximum: COUNT_MAX });
 
 /** Commands of one call. */
 export const forwardMax = 512;
-const CommandShape = Type.Unsafe<Command>(Type.Object({ kind: Text(64), at: Type.Number() }));
 
 const Forward = Type.Object(
   {

@@ -41,7 +41,11 @@ class LocalLog implements Pick<ReplicatedLog, 'view' | 'scan' | 'status' | 'prop
       commitIndex: index,
       appliedIndex: index,
       lastIndex: index,
+      leader: this.leading ? ('leader' as PeerId) : null,
+      voterId: 1,
+      removed: false,
       voters: 1,
+      healthy: 1,
       disk: 'ok',
     };
   }

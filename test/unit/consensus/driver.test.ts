@@ -7,7 +7,6 @@ import type { AppliedBatch, LogStatus } from '../../../node/consensus/log.ts';
 import { MemoryDisk, MemoryStorage } from '../../../node/storage/memory.ts';
 import { SkeinError } from '../../../protocol/errors.ts';
 import type { EpochId } from '../../../protocol/ids.ts';
-import type { Message } from '../../../protocol/raft/message.ts';
 import type { Command } from '../../../protocol/state/command.ts';
 import { ManualClock } from '../../support/manual-clock.ts';
 
@@ -405,49 +404,6 @@ test('stopping answers everyone, and nothing is taken afterwards', async () => {
   assert.is(await queued, 'no-leader');
   assert.is(await codeOf(node.log.propose(set('c', 1), { timeoutMs })), 'no-leader');
   await node.storage.close();
-});
-
-test('three drivers on three disks agree, and a leader that stops is replaced', async () => {
-  const voters = [1, 2, 3];
-  const clock = new ManualClock();
-  const logs = new Map<number, Consensus>();
-  const send = (message: Message): void => {
-    setImmediate(() => logs.get(message.to)?.step(message));
-  };
-  const storages: MemoryStorage[] = [];
-  for (const id of voters) {
-    const disk = new MemoryDisk();
-    disk.epoch = initialEpoch;
-    disk.voterId = id;
-    const storage = new MemoryStorage(disk);
-    storages.push(storage);
-    const random = seededRandom(`voter ${id}`);
-    logs.set(id, new Consensus({ storage, clock, random, apply, send }, { initialEpoch, voters }));
-  }
-  for (const log of logs.values()) await log.start();
-  const leaderAmong = async (): Promise<[number, Consensus]> => {
-    for (let n = 0; n < 100; n++) {
-      await clock.advance(100);
-      for (const [id, log] of logs) if (log.status().leading) return [id, log];
-    }
-    throw new Error('no leader in 10 s');
-  };
-  const [first, leader] = await leaderAmong();
-  const answer = leader.propose(set('a', 1), { timeoutMs });
-  await clock.advance(300);
-  await answer;
-  const barrier = leader.readBarrier({ timeoutMs });
-  await clock.advance(300);
-  assert.ok((await barrier) >= 2);
-  for (const log of logs.values()) assert.is(log.view.get('a'), 1);
-  logs.delete(first);
-  await leader.stop();
-  const [, next] = await leaderAmong();
-  const second = next.propose(set('a', 2), { timeoutMs });
-  await clock.advance(300);
-  assert.equal((await second).outcome, { kind: 'done', answer: { before: 1 } });
-  for (const log of logs.values()) await log.stop();
-  for (const storage of storages) await storage.close();
 });
 
 test.run();
