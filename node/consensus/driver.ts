@@ -4,7 +4,15 @@ import { assert, SkeinError } from '../../protocol/errors.ts';
 import type { EpochId, PeerId } from '../../protocol/ids.ts';
 import type { MembershipChange } from '../../protocol/raft/configuration.ts';
 import { entryBytes } from '../../protocol/raft/entry-text.ts';
-import { type Configuration, type Entry, type Envelope, type HardState, type Message, NOBODY, type VoterId } from '../../protocol/raft/message.ts';
+import {
+  type Configuration,
+  type Entry,
+  type Envelope,
+  type HardState,
+  type Message,
+  NOBODY,
+  type VoterId,
+} from '../../protocol/raft/message.ts';
 import { Raft } from '../../protocol/raft/raft.ts';
 import type { Installation, Ready } from '../../protocol/raft/ready.ts';
 import type { Random } from '../../protocol/random.ts';

@@ -27,7 +27,12 @@ export interface Links {
   /** Called when what was sent to a peer did not arrive. */
   onUnreachable(listener: (peer: PeerId) => void): void;
   /** One answer for each command, in order. Fails with `unreachable` or `no-answer`: nobody knows then what became of them. */
-  forward(peer: PeerId, epochId: EpochId, commands: readonly Command[], limits: WaitLimits): Promise<readonly Forwarded[]>;
+  forward(
+    peer: PeerId,
+    epochId: EpochId,
+    commands: readonly Command[],
+    limits: WaitLimits,
+  ): Promise<readonly Forwarded[]>;
   readIndex(peer: PeerId, epochId: EpochId, limits: WaitLimits): Promise<number>;
   sendRows(peer: PeerId, rows: SnapshotRows, limits: WaitLimits): Promise<RowsTaken>;
 }

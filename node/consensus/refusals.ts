@@ -4,10 +4,14 @@ import { SkeinError } from '../../protocol/errors.ts';
 const ELECTION_MS = 1_000;
 
 export function noQuorum(): SkeinError {
-  return new SkeinError('no-quorum', 'This gateway knows of no leader: too few voters are up, or they are just electing one.', {
-    fix: 'Try again in a moment; skein peers shows which voters are away.',
-    retryAfterMs: ELECTION_MS,
-  });
+  return new SkeinError(
+    'no-quorum',
+    'This gateway knows of no leader: too few voters are up, or they are just electing one.',
+    {
+      fix: 'Try again in a moment; skein peers shows which voters are away.',
+      retryAfterMs: ELECTION_MS,
+    },
+  );
 }
 
 export function notLeading(): SkeinError {

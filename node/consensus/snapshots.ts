@@ -54,7 +54,8 @@ export async function sendSnapshot(
     const taken = await send(piece, false);
     if (taken?.whole === true) return true;
     // It has forgotten what came before, or would not have this one: the next snapshot begins again.
-    if (taken === undefined || last === null || taken.lastKey === null || compareKeys(taken.lastKey, last) < 0) return false;
+    if (taken === undefined || last === null || taken.lastKey === null || compareKeys(taken.lastKey, last) < 0)
+      return false;
     after = last;
   }
   return (await send([], true))?.whole === true;

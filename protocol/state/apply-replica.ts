@@ -28,7 +28,8 @@ export function configure(
   command: Of<'replica.added'> | Of<'replica.changed'>,
   { configuration, index }: Place,
 ): Outcome {
-  if (configuration === undefined) return refused('state-conflict', 'only an entry of its own changes who holds the log');
+  if (configuration === undefined)
+    return refused('state-conflict', 'only an entry of its own changes who holds the log');
   const { target, peers } = replicasOf(draft);
   const added = command.kind === 'replica.added' ? ([[index, command.peerId]] as const) : [];
   const held = new Set([...configuration.voters, ...configuration.learners]);
