@@ -20,7 +20,7 @@ const MESH = 'a'.repeat(32) as MeshId;
 class Wire {
   readonly #wires: ReadonlyMap<PeerId, Wire>;
   readonly self: PeerId;
-  readonly #handlers = new Map<string, Handler>();
+  readonly handlers = new Map<string, Handler>();
   isCut: (from: PeerId, to: PeerId) => boolean = () => false;
 
   constructor(self: PeerId, wires: ReadonlyMap<PeerId, Wire>) {
@@ -29,12 +29,12 @@ class Wire {
   }
 
   handle(channel: Channel, method: string, handler: Handler): void {
-    this.#handlers.set(`${channel}/${method}`, handler);
+    this.handlers.set(`${channel}/${method}`, handler);
   }
 
   async call(peer: PeerId, channel: Channel, method: string, body: Uint8Array, _: CallOptions): Promise<Uint8Array> {
     await turn();
-    const handler = this.#wires.get(peer)?.#handlers.get(`${channel}/${method}`);
+    const handler = this.#wires.get(peer)?.handlers.get(`${channel}/${method}`);
     if (handler === undefined || this.isCut(this.self, peer)) throw new SkeinError('unreachable', `${peer} is away`);
     const answer = await handler(this.self, body);
     await turn();
