@@ -16,10 +16,12 @@ import { isLoopback } from './gossip/neighbours.ts';
 import { housekeeping } from './leader/housekeeping.ts';
 import { Intake } from './leader/intake.ts';
 import { Leader } from './leader/leader.ts';
+import { voterDuty } from './leader/voters.ts';
 import { OpenTickets } from './membership/open-tickets.ts';
 import { Mesh } from './mesh.ts';
 
 const PUSH_TIMEOUT_MS = 5_000;
+const REVIVE_MS = 1_000;
 const HTTP_PORTS_TRIED = 64;
 
 export class GatewayPart {
@@ -29,21 +31,24 @@ export class GatewayPart {
   readonly #log: ReplicatedLog;
   readonly #intake: Intake;
   readonly #tickets: OpenTickets;
+  readonly #onMembers: () => void;
+  readonly #stopped = new AbortController();
   #kept: Kept;
   #door: Gateway | undefined;
   #url: string | undefined;
   #pin: string | undefined;
 
   /** Everything but the HTTP door. */
-  static async start(core: Core, log: ReplicatedLog): Promise<GatewayPart> {
-    const part = new GatewayPart(core, log);
+  static async start(core: Core, log: ReplicatedLog, onMembers: () => void): Promise<GatewayPart> {
+    const part = new GatewayPart(core, log, onMembers);
     await part.#start();
     return part;
   }
 
-  private constructor(core: Core, log: ReplicatedLog) {
+  private constructor(core: Core, log: ReplicatedLog, onMembers: () => void) {
     const { transport, blobs, clock, out, gossip, random, version } = core;
     this.#core = core;
+    this.#onMembers = onMembers;
     this.#kept = core.kept;
     this.#log = log;
     const announce = gossip.announce.bind(gossip);
@@ -58,6 +63,7 @@ export class GatewayPart {
       answers: this.leader.answers,
       gateways: () => this.#gateways(),
       receive: (sealed) => gossip.receive(sealed),
+      isGateway: (peer) => core.book.isGateway(peer),
     });
     const leaseLeft = (peer: PeerId): number | null =>
       this.leader.leading
@@ -85,12 +91,26 @@ export class GatewayPart {
     book.joinableWhile(() => this.#tickets.any());
     book.show(this.memberList());
     const settings = () => this.leader.settings();
-    this.leader.start(housekeeping({ log: this.#log, blobs, clock, random: random.fork('sweep'), out, settings }));
+    const log = this.#log;
+    this.leader.start([
+      ...housekeeping({ log, blobs, clock, random: random.fork('sweep'), out, settings }),
+      voterDuty({ log, clock, out }),
+    ]);
+    log.onReplaced(async () => {
+      await this.#tickets.load();
+      await this.leader.load();
+      this.#showMembers();
+    });
     this.#log.onApplied(({ entries }) => {
       this.#tickets.onApplied(entries);
       if (entries.some(({ command }) => command.kind.startsWith('member.'))) this.#showMembers();
     });
-    gossip.onHeartbeat((heartbeat) => this.leader.onHeartbeat(heartbeat));
+    gossip.onHeartbeat((heartbeat) => {
+      this.leader.onHeartbeat(heartbeat);
+      if (heartbeat.roles.includes('gateway')) this.#keepGateways();
+    });
+    if (!this.#kept.roles.includes('worker')) clock.every(REVIVE_MS, () => void this.#revive(), this.#stopped.signal);
+    this.#keepGateways();
     this.#intake.open();
   }
 
@@ -98,9 +118,38 @@ export class GatewayPart {
     return this.#intake.memberList();
   }
 
+  /** Where each was heard last. */
   #gateways(): readonly Located[] {
+    const { transport, gossip, book } = this.#core;
+    const before = new Map(book.list?.gateways.map(({ peerId, addresses }) => [peerId, addresses]));
+    const self = { peerId: transport.self, addresses: [...transport.addresses()] };
+    const others = [...this.leader.roster.members()].flatMap(({ peerId, roles, state }) => {
+      if (peerId === transport.self || state === 'left' || !roles.includes('gateway')) return [];
+      const heard = gossip.table.get(peerId)?.heartbeat.addresses ?? [];
+      return [{ peerId, addresses: heard.length > 0 ? [...heard] : (before.get(peerId) ?? []) }];
+    });
+    return [self, ...others];
+  }
+
+  /** Replicas speak to each other whether or not one of them leads now. */
+  #keepGateways(): void {
     const { transport } = this.#core;
-    return [{ peerId: transport.self, addresses: [...transport.addresses()] }];
+    for (const { peerId, addresses } of this.#gateways()) {
+      if (peerId !== transport.self && addresses.length > 0) transport.keep(peerId, addresses);
+    }
+  }
+
+  /** A gateway without a worker runs nothing that its death could have been about: it takes the next incarnation. */
+  async #revive(): Promise<void> {
+    const { transport, clock, out } = this.#core;
+    const member = this.#log.view.get(keys.member(transport.self));
+    if (member?.state !== 'dead') return;
+    const next = { peerId: transport.self, incarnation: member.incarnation + 1, fences: [], begun: [], at: clock.now() };
+    try {
+      await this.#log.propose({ kind: 'member.adopted', ...next }, { timeoutMs: PUSH_TIMEOUT_MS });
+    } catch (error) {
+      out.debug({ err: error }, 'this gateway is still held for dead; the next look tries again');
+    }
   }
 
   /** A changed list reaches every connected worker at once; one that misses it asks when an answer says it is behind. */
@@ -108,6 +157,8 @@ export class GatewayPart {
     const { book, transport, out } = this.#core;
     const list = this.memberList();
     book.show(list);
+    this.#onMembers();
+    this.#keepGateways();
     const body = memberListCodec.encode(list);
     for (const peer of transport.connected()) {
       if (!book.isMember(peer) || peer === transport.self) continue;
@@ -182,13 +233,15 @@ export class GatewayPart {
       await this.#keep({ listen: [...this.#kept.listen, opened] });
       notes.push('the mesh port is now open on all addresses of this machine, for members and ticket holders only');
     }
-    const addresses = [...transport.addresses()];
+    const gateways = this.#gateways();
+    const addresses = gateways.flatMap((gateway) => gateway.addresses);
     if (addresses.every(isLoopback))
       notes.push('only this machine can use the ticket: no other address is listened on');
-    return { addresses, peerIds: [transport.self], notes };
+    return { addresses, peerIds: gateways.map(({ peerId }) => peerId), notes };
   }
 
   async stop(): Promise<void> {
+    this.#stopped.abort();
     await this.#door?.close();
     await this.leader.stop();
   }

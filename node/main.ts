@@ -1,9 +1,8 @@
 // Puts one node together: the only file that knows every room. What it starts it also stops, in the opposite order.
 import { SkeinError } from '../protocol/errors.ts';
-import type { EpochId, MeshId, PeerId } from '../protocol/ids.ts';
+import type { MeshId } from '../protocol/ids.ts';
 import type { Random } from '../protocol/random.ts';
-import { apply } from '../protocol/state/apply.ts';
-import { keys, type Role } from '../protocol/state/rows.ts';
+import type { Role } from '../protocol/state/rows.ts';
 import type { Clock } from '../protocol/time.ts';
 import { type MemberList, memberListCodec } from '../protocol/wire/members.ts';
 import { decodeTicket, type Ticket } from '../protocol/wire/ticket.ts';
@@ -15,7 +14,7 @@ import { realClock, realRandom } from './clock.ts';
 import { makeFolder } from './config/make-folder.ts';
 import type { NodeOptions } from './config/node-options.ts';
 import { reasonOf } from './config/reason.ts';
-import { Consensus } from './consensus/driver.ts';
+import type { Consensus } from './consensus/driver.ts';
 import type { Core } from './core.ts';
 import { bookMemory, type Kept, loadKept, saveKept } from './data-folder.ts';
 import { faults } from './faults.ts';
@@ -30,13 +29,13 @@ import { MemberBook } from './membership/member-book.ts';
 import { NodeEnd } from './node-end.ts';
 import { readObserverNote } from './observer-note.ts';
 import { openLog } from './output-log.ts';
+import { beginAgainOnceRemoved, startReplica } from './replica-part.ts';
 import { platform } from './runtime/platform.ts';
 import { LevelStorage } from './storage/level.ts';
 import { Libp2pTransport } from './transport/libp2p.ts';
 import { WorkerPart } from './worker-part.ts';
 
 const ALL_ROLES: readonly Role[] = ['worker', 'gateway', 'voter'];
-const FOUND_TIMEOUT_MS = 15_000;
 const PORTS_TRIED = 64;
 const HTTP_HOST = '127.0.0.1';
 /** A busy machine takes seconds for a handshake. */
@@ -76,7 +75,6 @@ async function start(options: NodeOptions, started: (() => Promise<void>)[]): Pr
   }
   // A folder that has joined just starts.
   const ticket = before === undefined ? asked : undefined;
-  refuseWhatIsLater(ticket, options);
   const meshId = (before?.meshId ?? ticket?.meshId ?? Buffer.from(random.bytes(16)).toString('hex')) as MeshId;
   const roles = chooseRoles(options, before, ticket);
   const book = new MemberBook(bookMemory(storage));
@@ -129,14 +127,14 @@ async function start(options: NodeOptions, started: (() => Promise<void>)[]): Pr
   const kept: Kept = { ...wanted, ...transport.kept, name, roles: joined?.roles ?? roles };
   let consensus: Consensus | undefined;
   if (gateway) {
-    consensus = new Consensus(
-      { storage, clock, random: random.fork('raft'), apply, faults },
-      { initialEpoch: { number: 1, id: Buffer.from(random.bytes(16)).toString('hex') as EpochId } },
+    // Whoever joined a mesh keeps a list of its members; the founder has its own rows alone.
+    const founds = book.list === undefined;
+    consensus = await startReplica(
+      { ...shared, transport: transport.transport },
+      { kept, meshName: options.meshName, founds },
     );
-    await consensus.start();
     const log = consensus;
     started.push(() => log.stop());
-    await found(log, { meshId, kept, identity, clock, meshName: options.meshName });
   }
   // The door's address is kept once the door is open: a start that fails must not decide for the next one.
   await saveKept(storage, { ...kept, httpHost: before?.httpHost ?? HTTP_HOST, httpPort: before?.httpPort ?? null });
@@ -160,7 +158,8 @@ async function start(options: NodeOptions, started: (() => Promise<void>)[]): Pr
   let gatewayPart: GatewayPart | undefined;
   if (consensus !== undefined) {
     // Loaded here alone: a worker starts in a sixth less time without the HTTP door's code.
-    gatewayPart = await (await import('./gateway-part.ts')).GatewayPart.start(core, consensus);
+    gatewayPart = await (await import('./gateway-part.ts')).GatewayPart.start(core, consensus, () => workerPart?.onMembers());
+    beginAgainOnceRemoved(consensus, core);
     const part = gatewayPart;
     started.push(() => part.stop());
   }
@@ -193,7 +192,14 @@ async function start(options: NodeOptions, started: (() => Promise<void>)[]): Pr
   const counting = new AbortController();
   clock.every(10_000, () => void countBlobs().catch(() => undefined), counting.signal);
   started.push(async () => counting.abort());
-  if (gatewayPart !== undefined) await gatewayPart.open();
+  if (gatewayPart !== undefined && consensus !== undefined) {
+    const log = consensus;
+    const looking = new AbortController();
+    started.push(async () => looking.abort());
+    const again = (): void => void (log.status().leader === null && lookUpOthers(core, asked));
+    clock.every(LOOK_UP_TIMEOUT_MS, again, looking.signal);
+    await gatewayPart.open();
+  }
   const end = new NodeEnd(core, { gateway: gatewayPart, worker: workerPart, stops: started });
   await end.announceReady();
   return { ended: end.ended };
@@ -220,15 +226,6 @@ async function clearAfterBoot(blobs: FileBlobStore, storage: LevelStorage): Prom
   if (storage.getLocal('boot') === boot) return;
   await blobs.clear();
   await storage.putLocal([{ key: 'boot', value: boot }]);
-}
-
-function refuseWhatIsLater(ticket: Ticket | undefined, options: NodeOptions): void {
-  const later = ticket?.roles.some((role) => role !== 'worker') === true;
-  if (later && options.roles === undefined) {
-    throw new SkeinError('not-in-this-version', 'a second gateway is not in this version', {
-      fix: 'join as a worker: make the ticket with skein ticket --roles worker',
-    });
-  }
 }
 
 /** Roles are the ticket's, fewer by --roles; a node that joined keeps what it has. */
@@ -374,31 +371,4 @@ async function lookUpOthers({ options, transport, out }: Core, ticket: Ticket | 
       .dial(address, { timeoutMs: LOOK_UP_TIMEOUT_MS })
       .catch((error: unknown) => out.debug({ err: error, address }, 'no member is there any more'));
   }
-}
-
-interface Founding {
-  readonly meshId: MeshId;
-  readonly meshName: string;
-  readonly kept: Kept;
-  readonly identity: Identity;
-  readonly clock: Clock;
-}
-
-/** The first start of the first node: makes the mesh and joins it. Does nothing where the log holds one. */
-async function found(log: Consensus, { meshId, meshName, kept, identity, clock }: Founding): Promise<void> {
-  const options = { timeoutMs: FOUND_TIMEOUT_MS };
-  await log.readBarrier(options);
-  const peerId: PeerId = identity.peerId;
-  const at = clock.now();
-  const { epochId } = log.status();
-  if (log.view.get(keys.mesh) === undefined) {
-    await log.propose({ kind: 'mesh.created', meshId, founder: peerId, name: meshName, epochId, at }, options);
-  }
-  if (log.view.get(keys.member(peerId)) !== undefined) return;
-  const { boxKey, observer } = identity;
-  const roles = kept.roles as Role[];
-  await log.propose(
-    { kind: 'member.joined', peerId, name: kept.name, roles, boxKey, observer, ticket: null, at },
-    options,
-  );
 }

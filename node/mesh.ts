@@ -50,7 +50,7 @@ export class Mesh implements MeshPort {
 
   status(): MeshStatus {
     const { log, transport, version } = this.#parts;
-    const { epochId, term, commitIndex, appliedIndex, voters, leading, disk } = log.status();
+    const { epochId, term, commitIndex, appliedIndex, voters, healthy, leader, leading, disk } = log.status();
     const mesh = log.view.get(keys.mesh);
     if (mesh === undefined) throw new SkeinError('no-leader', 'the mesh is not founded yet');
     return {
@@ -60,12 +60,13 @@ export class Mesh implements MeshPort {
       self: transport.self,
       version,
       term,
-      leader: leading ? transport.self : null,
+      leader,
       commitIndex,
       appliedIndex,
-      voters: { total: voters, healthy: disk === 'ok' ? voters : 0, needed: Math.floor(voters / 2) + 1 },
+      voters: { total: voters, healthy, needed: Math.floor(voters / 2) + 1 },
       disk,
-      ready: leading && disk === 'ok',
+      // A leader takes submissions once it has applied its own term's first entry.
+      ready: disk === 'ok' && (leading || (leader !== null && leader !== transport.self)),
     };
   }
 
@@ -105,7 +106,7 @@ export class Mesh implements MeshPort {
     const { verdict, sentence } = verdictOf({
       needs: live.job.spec.needs,
       counts,
-      led: log.status().leading,
+      led: log.status().leader !== null,
       ahead: this.#ahead(jobId),
       maxParallel: live.job.spec.maxParallel,
       offers: leader.roster.offers(),

@@ -32,6 +32,7 @@ import type { Answers } from './answers.ts';
 import type { Roster } from './roster.ts';
 
 const PROPOSE_TIMEOUT_MS = 8_000;
+const RELAY_TIMEOUT_MS = 4_000;
 
 interface Parts {
   readonly log: ReplicatedLog;
@@ -44,6 +45,7 @@ interface Parts {
   readonly gateways: () => readonly Located[];
   /** Opens a sealed heartbeat, which counts as heard. Fails with `invalid-request`, `forbidden`. */
   readonly receive: (sealed: Uint8Array) => Heartbeat;
+  readonly isGateway: (peer: PeerId) => boolean;
 }
 
 export class Intake {
@@ -65,10 +67,17 @@ export class Intake {
   }
 
   async #heartbeat(from: PeerId, body: Uint8Array): Promise<Uint8Array> {
-    const heartbeat = this.#parts.receive(body);
-    if (heartbeat.peerId !== from)
+    const { receive, isGateway, answers, log, transport } = this.#parts;
+    const heartbeat = receive(body);
+    const isOwn = heartbeat.peerId === from;
+    // Another gateway may pass one on: its seal proves whose it is.
+    if (!isOwn && !isGateway(from))
       throw new SkeinError('invalid-request', 'the heartbeat names another than its sender');
-    return answerCodec.encode(await this.#parts.answers.answer(heartbeat));
+    const { leading, leader } = log.status();
+    if (leading || !isOwn || leader === null || leader === transport.self) {
+      return answerCodec.encode(await answers.answer(heartbeat));
+    }
+    return transport.call(leader, 'work', workMethods.heartbeat, body, { timeoutMs: RELAY_TIMEOUT_MS });
   }
 
   async #finished(from: PeerId, body: Uint8Array): Promise<Uint8Array> {

@@ -138,14 +138,14 @@ export class Leader {
 
   #beacon(): void {
     const { log, transport } = this.#parts;
-    const { epochId, term, commitIndex, voters } = log.status();
+    const { epochId, term, commitIndex, voters, healthy } = log.status();
     const { heartbeatMs, leaseMs } = this.settings();
     const beacon: Beacon = {
       epochId,
       leader: transport.self,
       term,
       commitIndex,
-      voters: { total: voters, healthy: voters, needed: Math.floor(voters / 2) + 1 },
+      voters: { total: voters, healthy, needed: Math.floor(voters / 2) + 1 },
       heartbeatMs,
       leaseMs,
       window: this.answers.window(),

@@ -30,8 +30,11 @@ export class LiveJobs {
     this.#log = log;
   }
 
-  /** Reads all live jobs in order of arrival: once, at start. */
+  /** Reads all live jobs in order of arrival, at start and when the rows were replaced. */
   async load(): Promise<void> {
+    this.#jobs.clear();
+    this.#ranks.clear();
+    this.#priorities = [];
     const found: { jobId: JobId; index: number }[] = [];
     for await (const [key, row] of this.#log.scan<{ readonly index: number }>('live/')) {
       found.push({ jobId: key.slice('live/'.length) as JobId, index: row.index });

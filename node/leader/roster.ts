@@ -31,6 +31,7 @@ export class Roster {
   }
 
   async load(): Promise<void> {
+    this.#members.clear();
     for await (const [, member] of this.#log.scan<MemberRow>('member/')) this.#members.set(member.peerId, member);
     this.#membersIndex = this.#log.status().appliedIndex;
   }

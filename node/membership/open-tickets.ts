@@ -16,6 +16,7 @@ export class OpenTickets {
   }
 
   async load(): Promise<void> {
+    this.#tickets.clear();
     for await (const [key, row] of this.#log.scan<TicketRow>('ticket/')) this.#tickets.set(key, row);
   }
 
