@@ -722,6 +722,8 @@ export class Consensus implements ReplicatedLog, ReplicaDoor {
       outcomes.push(result?.outcome);
       this.#appliedIndex = entry.index;
     }
+    // The founder's own place is known once the log has its first command.
+    if (this.#peers.of(this.#voterId) === undefined) this.#peers.update(replicasOf(this.view));
     this.#faults.reach('log.apply.after');
     const batch = { appliedIndex: this.#appliedIndex, entries: applied };
     for (const listener of this.#appliedListeners) listener(batch);

@@ -30,6 +30,7 @@ async function setUp() {
     blobs: { stat: async (sha256) => (sha256 === here ? { sizeBytes: 1 } : undefined) as never },
     gateways: () => [],
     receive: () => heard,
+    isGateway: () => false,
   });
   intake.open();
   leader.log.state.submit(J, 3);
