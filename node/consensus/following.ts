@@ -63,12 +63,12 @@ export class Following {
         else proposal.reject(failureOf(answer));
       }
       proposals.requeue(again);
+      if (again.length === 0) wake();
     } catch (error) {
       // It may have arrived: only the log knows.
       for (const proposal of batch) proposal.reject(outcomeUnknown(`the leader ${leader} did not answer`, error));
     } finally {
       this.#forwards--;
-      wake();
     }
   }
 
@@ -77,12 +77,13 @@ export class Following {
     try {
       const index = await links.readIndex(leader, epochId, { timeoutMs: ROUND_TIMEOUT_MS });
       barriers.onConfirmed({ context, index });
+      wake();
     } catch {
-      // A question changes nothing: it is asked again at the next tick, of whoever leads then.
+      // A question changes nothing: it is asked again at the next tick, of whoever leads then. Not sooner: a peer that is
+      // away is found so at once, and asking it for ever would leave no turn for the clock.
       barriers.onLost(context);
     } finally {
       this.#rounds--;
-      wake();
     }
   }
 }

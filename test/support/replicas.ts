@@ -33,6 +33,8 @@ class Wire {
   }
 
   async call(peer: PeerId, channel: Channel, method: string, body: Uint8Array, _: CallOptions): Promise<Uint8Array> {
+    // Who is away is found so at once, as over a connection that is closed.
+    if (this.isCut(this.self, peer) || !this.#wires.has(peer)) throw new SkeinError('unreachable', `${peer} is away`);
     await turn();
     const handler = this.#wires.get(peer)?.handlers.get(`${channel}/${method}`);
     if (handler === undefined || this.isCut(this.self, peer)) throw new SkeinError('unreachable', `${peer} is away`);

@@ -108,6 +108,16 @@ test('what was proposed and then cut off is not known, and is there once at most
   await mesh.end();
 });
 
+test('reads that wait for a leader who is away leave the clock its turns', async () => {
+  const { mesh, a, b } = await three();
+  await mesh.stop(a);
+  // In vain, until this one has noticed; and then it is told.
+  assert.is(await codeOf(mesh.settled(b.log.readBarrier(limits))), 'no-quorum');
+  await mesh.until('another leads', () => b.log.status().leader !== null && b.log.status().leader !== a.peerId);
+  await mesh.settled(b.log.readBarrier(limits));
+  await mesh.end();
+});
+
 test('a follower whose command got no answer is told that nobody knows', async () => {
   const { mesh, a, b } = await three();
   mesh.cut(a, b);
