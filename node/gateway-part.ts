@@ -144,7 +144,13 @@ export class GatewayPart {
     const { transport, clock, out } = this.#core;
     const member = this.#log.view.get(keys.member(transport.self));
     if (member?.state !== 'dead') return;
-    const next = { peerId: transport.self, incarnation: member.incarnation + 1, fences: [], begun: [], at: clock.now() };
+    const next = {
+      peerId: transport.self,
+      incarnation: member.incarnation + 1,
+      fences: [],
+      begun: [],
+      at: clock.now(),
+    };
     try {
       await this.#log.propose({ kind: 'member.adopted', ...next }, { timeoutMs: PUSH_TIMEOUT_MS });
     } catch (error) {

@@ -158,7 +158,9 @@ async function start(options: NodeOptions, started: (() => Promise<void>)[]): Pr
   let gatewayPart: GatewayPart | undefined;
   if (consensus !== undefined) {
     // Loaded here alone: a worker starts in a sixth less time without the HTTP door's code.
-    gatewayPart = await (await import('./gateway-part.ts')).GatewayPart.start(core, consensus, () => workerPart?.onMembers());
+    gatewayPart = await (await import('./gateway-part.ts')).GatewayPart.start(core, consensus, () =>
+      workerPart?.onMembers(),
+    );
     beginAgainOnceRemoved(consensus, core);
     const part = gatewayPart;
     started.push(() => part.stop());

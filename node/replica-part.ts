@@ -53,7 +53,8 @@ function keepGateways({ book, transport }: Parts): void {
 
 async function becomeLearner({ storage, book, transport, clock, out }: Parts): Promise<void> {
   const list = book.list;
-  const gateways = () => (book.list?.gateways ?? []).map(({ peerId }) => peerId).filter((peer) => peer !== transport.self);
+  const gateways = () =>
+    (book.list?.gateways ?? []).map(({ peerId }) => peerId).filter((peer) => peer !== transport.self);
   out.info({}, 'this gateway asks for a replica of the log');
   const never = new AbortController().signal;
   const { epoch, voterId } = await enlist({ transport, clock, gateways }, list?.epochId as EpochId, never);
@@ -74,11 +75,7 @@ async function catchUp(log: Consensus, { transport, clock }: Parts): Promise<voi
 }
 
 /** The first start of the first node: makes the mesh and joins it. Does nothing where the log holds one. */
-async function found(
-  log: Consensus,
-  { identity, clock }: Parts,
-  { kept, meshName }: ReplicaOptions,
-): Promise<void> {
+async function found(log: Consensus, { identity, clock }: Parts, { kept, meshName }: ReplicaOptions): Promise<void> {
   const { peerId, boxKey, observer } = identity;
   // A mesh of several voters may have no quorum now: then the rows are here all the same.
   if (log.view.get(keys.member(peerId)) !== undefined) return;
@@ -99,7 +96,10 @@ async function found(
 }
 
 /** A replica that was removed for good begins again under another name: in place, without what it holds. */
-export function beginAgainOnceRemoved(log: Consensus, { storage, members, out }: Pick<Core, 'storage' | 'members' | 'out'>): void {
+export function beginAgainOnceRemoved(
+  log: Consensus,
+  { storage, members, out }: Pick<Core, 'storage' | 'members' | 'out'>,
+): void {
   let begun = false;
   log.onStatus(({ removed }) => {
     if (!removed || begun) return;
