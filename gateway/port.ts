@@ -61,6 +61,8 @@ export interface MeshPort {
   /** Fences that workers report as begun: a granted task shows as `running` once it is heard. */
   begun(task: TaskRow): boolean;
   peers(): readonly PeerView[];
+  /** Milliseconds since the last complete pass of each duty. */
+  quiet(): ReadonlyMap<string, number>;
   /** Facts for placement known at submission: undefined, or the sentence why no known member could meet the needs. */
   unmet(
     needs: { cpu?: number | 'all'; memBytes?: number; diskBytes?: number; gpu?: number } | undefined,
@@ -85,6 +87,7 @@ export interface MeshPort {
 }
 
 export interface BlobPort {
+  /** Undefined where no gateway has it that can be asked; otherwise it is here now, as what is read is. */
   stat(sha256: Sha256): Promise<{ readonly sizeBytes: number } | undefined>;
   put(
     sha256: Sha256,
@@ -102,4 +105,8 @@ export interface BlobPort {
   ): Promise<{ offset: number; done: boolean }>;
   read(sha256: Sha256, range?: { offset: number; sizeBytes: number }): Promise<Readable>;
   readSpan(span: Span): Promise<Readable>;
+  /** Those that no gateway has that can be asked; at most `max`. */
+  lacking(blobs: Iterable<Sha256>, max?: number): Promise<Sha256[]>;
+  /** Sees to it that they are on as many gateways as they should be, or can be for now, before the log names them. */
+  copy(blobs: Iterable<Sha256>): Promise<void>;
 }
