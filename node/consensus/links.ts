@@ -72,9 +72,12 @@ export class TransportLinks implements Links {
   }
 
   send(peer: PeerId, message: Message): void {
-    let lane = this.#lanes.get(peer);
-    if (lane === undefined) this.#lanes.set(peer, (lane = { waiting: [], underWay: 0 }));
-    if (lane.waiting.length >= WAITING_MAX) return this.#lost(peer);
+    const lane = this.#lanes.get(peer) ?? { waiting: [], underWay: 0 };
+    this.#lanes.set(peer, lane);
+    if (lane.waiting.length >= WAITING_MAX) {
+      this.#lost(peer);
+      return;
+    }
     lane.waiting.push(message);
     if (lane.waiting.length === 1) queueMicrotask(() => this.#flush(peer, lane));
   }

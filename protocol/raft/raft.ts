@@ -98,7 +98,10 @@ export class Raft {
     }
     this.#silentTicks++;
     if (this.#wasRemoved) return;
-    if (!this.#replica.mayCampaign) return this.#learn();
+    if (!this.#replica.mayCampaign) {
+      this.#learn();
+      return;
+    }
     // A sole voter has nobody to wait for; once it is a candidate it waits for its own disk alone.
     const due = this.#replica.isSoleVoter ? this.#role.kind !== 'candidate' : this.#silentTicks >= this.#patienceTicks;
     if (due) this.#preCampaign();
@@ -259,7 +262,8 @@ export class Raft {
   #learn(): void {
     if (this.#silentTicks < this.#patienceTicks) return;
     this.#becomeFollower(NOBODY);
-    for (const voter of this.#replica.voters) this.#replica.sendAfterSync(voter, { kind: 'heartbeat.answer', round: 0 });
+    for (const voter of this.#replica.voters)
+      this.#replica.sendAfterSync(voter, { kind: 'heartbeat.answer', round: 0 });
   }
 
   /** Asks first whether it would win, so that a voter that was cut off does not depose a leader when it comes back. */

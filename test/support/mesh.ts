@@ -9,6 +9,7 @@ import { join } from 'node:path';
 import type { JobView, TaskView } from '../../protocol/api/job.ts';
 import type { MemberView, PeerView, TicketView } from '../../protocol/api/mesh.ts';
 import type { MeshId, PeerId } from '../../protocol/ids.ts';
+import type { Role } from '../../protocol/state/rows.ts';
 import { encodeTicket } from '../../protocol/wire/ticket.ts';
 
 const LAUNCHER = join(import.meta.dirname, '../../node/launcher.js');
@@ -266,10 +267,21 @@ export class Mesh implements AsyncDisposable {
     return node;
   }
 
-  async ticket({ ttlMs = 900_000, uses = 1 } = {}): Promise<string> {
+  /** Another gateway, which may vote. */
+  async joinGateway(
+    name: string,
+    { roles = ['gateway', 'voter', 'worker'] as Role[], slots = 1 } = {},
+  ): Promise<MeshNode> {
+    const where = ['--http', `127.0.0.1:${await freePort()}`, '--listen', `127.0.0.1:${await freePort()}`];
+    const node = this.node(name, ['join', await this.ticket({ roles }), ...where, '--slots', String(slots)]);
+    await node.start();
+    return node;
+  }
+
+  async ticket({ ttlMs = 900_000, uses = 1, roles = ['worker'] as Role[] } = {}): Promise<string> {
     const secret = randomBytes(32);
     const secretHash = createHash('sha256').update(secret).digest('hex');
-    const { body } = await this.post('/v1/tickets', { secretHash, roles: ['worker'], uses, ttlMs });
+    const { body } = await this.post('/v1/tickets', { secretHash, roles, uses, ttlMs });
     const { meshId, meshName, addresses, peerIds, expiresAt } = body as TicketView;
     return encodeTicket({
       meshId: meshId as MeshId,
@@ -277,7 +289,7 @@ export class Mesh implements AsyncDisposable {
       addresses,
       peerIds: peerIds as PeerId[],
       expiresAt: Date.parse(expiresAt),
-      roles: ['worker'],
+      roles,
       secret,
     });
   }
