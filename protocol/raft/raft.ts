@@ -97,7 +97,8 @@ export class Raft {
       return;
     }
     this.#silentTicks++;
-    if (this.#wasRemoved || !this.#replica.mayCampaign) return;
+    if (this.#wasRemoved) return;
+    if (!this.#replica.mayCampaign) return this.#learn();
     // A sole voter has nobody to wait for; once it is a candidate it waits for its own disk alone.
     const due = this.#replica.isSoleVoter ? this.#role.kind !== 'candidate' : this.#silentTicks >= this.#patienceTicks;
     if (due) this.#preCampaign();
@@ -253,6 +254,13 @@ export class Raft {
   }
 
   // Elections (section 5.2; dissertation, 9.6 and 4.2.3)
+
+  /** Nobody leads a learner that hears nobody. It says that it is there: were it removed, it would be told so. */
+  #learn(): void {
+    if (this.#silentTicks < this.#patienceTicks) return;
+    this.#becomeFollower(NOBODY);
+    for (const voter of this.#replica.voters) this.#replica.sendAfterSync(voter, { kind: 'heartbeat.answer', round: 0 });
+  }
 
   /** Asks first whether it would win, so that a voter that was cut off does not depose a leader when it comes back. */
   #preCampaign(): void {
