@@ -234,10 +234,13 @@ export class GatewayNode implements Replica {
       receive: (sealed) => gossip.receive(sealed),
     });
     await leader.load();
+    let isKnown = false;
     const show = (): void => {
-      if (log.view.get(keys.mesh) !== undefined) book.show(intake.memberList());
+      if (log.view.get(keys.mesh) === undefined) return;
+      book.show(intake.memberList());
+      if (!isKnown) gossip.start();
+      isKnown = true;
     };
-    show();
     leader.start([voterDuty({ log, clock, out })]);
     log.onApplied(({ entries }) => {
       if (entries.some(({ command }) => command.kind.startsWith('member.'))) show();
@@ -248,7 +251,7 @@ export class GatewayNode implements Replica {
     });
     gossip.onHeartbeat((heartbeat) => leader.onHeartbeat(heartbeat));
     intake.open();
-    gossip.start();
+    show();
     clock.every(REVIVE_MS, () => void this.#revive(log, life), never);
   }
 

@@ -14,6 +14,8 @@ export interface Replica {
 }
 
 interface Seen {
+  /** Of which life: a new one begins with what its disk holds. */
+  log: Consensus;
   term: number;
   commit: number;
   applied: number;
@@ -34,12 +36,6 @@ export class LogRules {
     this.#world = world;
     this.#agreed = agreed;
     this.#replicas = replicas;
-  }
-
-  /** The replica's life has ended, or its disk was replaced. */
-  forget(replica: Replica): void {
-    const seen = this.#seen.get(replica);
-    if (seen !== undefined) this.#seen.set(replica, { ...seen, commit: 0, applied: 0, term: 0 });
   }
 
   /** No answer owed after persistence leaves before the disk holds what it says. */
@@ -75,20 +71,17 @@ export class LogRules {
   look(replica: Replica): void {
     const { log, disk } = replica;
     if (log === undefined) return;
-    const { term, state, commitIndex, appliedIndex } = log.status();
-    const seen = this.#seen.get(replica) ?? {
-      term: 0,
-      commit: 0,
-      applied: 0,
-      diskTerm: 0,
-      diskApplied: 0,
-      voterId: disk.voterId,
-    };
+    const { term, state, commitIndex, appliedIndex, disk: health } = log.status();
+    const nothing = { log, term: 0, commit: 0, applied: 0 };
+    const seen = this.#seen.get(replica) ?? { ...nothing, diskTerm: 0, diskApplied: 0, voterId: disk.voterId };
+    if (seen.log !== log) Object.assign(seen, nothing);
     this.#seen.set(replica, seen);
     this.#neverFalls(replica, seen, { term, commit: commitIndex, applied: appliedIndex });
     if (appliedIndex > seen.applied) this.#onApplied(replica, Math.max(seen.applied, 0), appliedIndex);
     this.#disk(replica, seen);
     Object.assign(seen, { term, commit: commitIndex, applied: appliedIndex });
+    // After a failed write it goes on with what the disk holds; what it has applied stays applied.
+    if (health !== 'ok') Object.assign(seen, { term: 0, commit: 0 });
     if (state === 'leader') this.#onLeading(replica, term);
   }
 

@@ -87,7 +87,7 @@ class Simulation {
           keepEntries,
           gateways: names,
           onSaid: (from, message) => {
-            world.note(from.name, () => said(message));
+            world.noteMessage(from.name, () => said(message));
             this.#logRules.onSaid(from, message);
           },
           onProposed: () => undefined,
@@ -136,7 +136,6 @@ class Simulation {
     if (machine === undefined) return;
     const gateway = this.#gateways.find((one) => one.machine === machine);
     if (gateway === undefined) this.#workRules.look(machine);
-    else if (gateway.log === undefined) this.#logRules.forget(gateway);
     else this.#logRules.look(gateway);
   }
 
@@ -197,7 +196,7 @@ class Simulation {
     for (const { gateway, status } of logs) {
       if (status === undefined) return `${gateway.name} has no replica`;
       if (status.disk !== 'ok') return `the disk of ${gateway.name} is ${status.disk}`;
-      if (status.appliedIndex < leader.status.commitIndex - 50) return `${gateway.name} is at ${status.appliedIndex}`;
+      if (status.appliedIndex < leader.status.commitIndex - 50) return `${gateway.name} is behind ${leader.status.commitIndex}: ${JSON.stringify(status)}`;
     }
     return undefined;
   }

@@ -28,8 +28,8 @@ export class World {
   readonly #queue = new EventQueue<Event>();
   #order = 0;
   #current: Life | undefined;
-  readonly #notes: { readonly atMs: number; readonly who: string; readonly what: string | (() => string) }[] = [];
-  #noted = 0;
+  readonly #events = new Notes();
+  readonly #messages = new Notes();
 
   /** @param life of which machine; an event of a machine that stands still waits until it goes on. */
   at(atMs: number, life: Life | undefined, run: () => void): void {
@@ -86,18 +86,41 @@ export class World {
   }
 
   note(who: string, what: string | (() => string)): void {
-    this.#notes[this.#noted++ % NOTES_KEPT] = { atMs: this.nowMs, who, what };
+    this.#events.add({ atMs: this.nowMs, who, what });
   }
 
-  /** The last of what was noted, oldest first. */
+  /** Messages are many: they do not push out the rest. */
+  noteMessage(who: string, what: () => string): void {
+    this.#messages.add({ atMs: this.nowMs, who, what });
+  }
+
+  /** The last messages, and of all else the last as many, oldest first. */
   trace(lines: number): string[] {
-    const from = Math.max(0, this.#noted - Math.min(lines, NOTES_KEPT));
-    return Array.from({ length: this.#noted - from }, (_, n) => {
-      const note = this.#notes[(from + n) % NOTES_KEPT];
-      if (note === undefined) return '';
-      const what = typeof note.what === 'string' ? note.what : note.what();
-      return `${(note.atMs / 1000).toFixed(4).padStart(12)}  ${note.who.padEnd(10)} ${what}`;
+    const notes = [...this.#events.last(lines), ...this.#messages.last(lines)].sort((a, b) => a.atMs - b.atMs);
+    return notes.map(({ atMs, who, what }) => {
+      const text = typeof what === 'string' ? what : what();
+      return `${(atMs / 1000).toFixed(4).padStart(12)}  ${who.padEnd(10)} ${text}`;
     });
+  }
+}
+
+interface Note {
+  readonly atMs: number;
+  readonly who: string;
+  readonly what: string | (() => string);
+}
+
+class Notes {
+  readonly #ring: Note[] = [];
+  #count = 0;
+
+  add(note: Note): void {
+    this.#ring[this.#count++ % NOTES_KEPT] = note;
+  }
+
+  last(lines: number): Note[] {
+    const from = Math.max(0, this.#count - Math.min(lines, NOTES_KEPT));
+    return Array.from({ length: this.#count - from }, (_, n) => this.#ring[(from + n) % NOTES_KEPT] as Note);
   }
 }
 
