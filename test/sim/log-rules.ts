@@ -57,7 +57,8 @@ export class LogRules {
     if (message.kind === 'append.answer' || message.kind === 'heartbeat.answer') {
       check(hardState.term >= message.term, () => `${name} answers in term ${message.term}, which its disk lacks`);
     }
-    if (message.kind === 'append.answer' && message.ok) {
+    // In a later term it says nothing: what it took then may have been replaced before the disk ever had it.
+    if (message.kind === 'append.answer' && message.ok && hardState.term === message.term) {
       check(
         lastIndex >= message.matchIndex,
         () => `${name} says that it holds ${message.matchIndex}; its disk ends at ${lastIndex}`,

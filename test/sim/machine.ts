@@ -26,6 +26,8 @@ export class Machine {
   #sleepsSinceMs: number | undefined;
   #standing: Standing | undefined;
   #waiting: Waiting[] = [];
+  /** When it last went on after it had stood still. */
+  wentOnAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(world: World, name: string, { rate, startMs }: { readonly rate: number; readonly startMs: number }) {
     this.world = world;
@@ -63,6 +65,7 @@ export class Machine {
   /** What fell due meanwhile happens now, the runner's own look at its lease first of all. */
   goOn(): void {
     this.#standing = undefined;
+    this.wentOnAtMs = this.world.nowMs;
     if (this.#sleepsSinceMs !== undefined) this.sleptMs += this.world.nowMs - this.#sleepsSinceMs;
     this.#sleepsSinceMs = undefined;
     const waiting = this.#waiting.sort((a, b) => rank(a) - rank(b) || a.atMs - b.atMs || a.order - b.order);

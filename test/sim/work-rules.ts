@@ -5,6 +5,9 @@ import type { Command, Outcome } from '../../protocol/state/command.ts';
 import type { Machine } from './machine.ts';
 import type { World } from './world.ts';
 
+/** An attempt that cannot be frozen is killed so soon after its machine went on. */
+const FIRST_LOOK_MS = 350;
+
 interface Grant {
   readonly fence: Fence;
   readonly task: string;
@@ -154,7 +157,7 @@ export class WorkRules {
     this.#leases.set(machine.name, Math.max(this.#leases.get(machine.name) ?? 0, until));
   }
 
-  /** After an event of that machine. Whoever stands still runs nothing. */
+  /** After an event of that machine. */
   look(machine: Machine): void {
     for (const run of this.#runs.values()) {
       if (run.machine !== machine || !this.#isLive(run)) continue;
@@ -173,8 +176,12 @@ export class WorkRules {
     }
   }
 
+  /** Whoever stands still runs nothing; whoever just went on has until its first look at the lease. */
   #isLive({ machine, isRunning }: Run): boolean {
     const stands = machine.standing === 'suspended' || machine.standing === 'stopped';
-    return !stands && isRunning();
+    if (stands || !isRunning()) return false;
+    if (this.#world.nowMs - machine.wentOnAtMs > FIRST_LOOK_MS) return true;
+    this.#world.count('attempts that ran on a little after a pause');
+    return false;
   }
 }
