@@ -96,6 +96,7 @@ export class GatewayNode implements Replica {
     const out = listeningLog(this.machine.world, this.name);
     const storage = new SimStorage(this.disk, life);
     const loaded = await storage.open();
+    this.machine.world.note(this.name, () => `starts: ${JSON.stringify(loaded)}`);
     const book = new MemberBook(bookMemory(storage));
     book.trust(this.#parts.gateways);
     book.joinableWhile(() => true);
@@ -174,8 +175,9 @@ export class GatewayNode implements Replica {
         this.machine.world.count('replicas enlisted');
         this.machine.world.note(this.name, `is replica ${voterId}`);
         return;
-      } catch {
+      } catch (error) {
         // It left the mesh; someone may take it in again.
+        this.machine.world.note(this.name, `cannot enlist: ${error instanceof Error ? error.message : error}`);
         await clock.sleep(5_000);
       }
     }

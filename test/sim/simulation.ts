@@ -62,6 +62,8 @@ class Simulation {
   readonly #plan: Fault[];
   readonly #faults: Faults;
   #tickets = 0;
+  /** One change of members after the other. */
+  #changing: Promise<void> = Promise.resolve();
 
   constructor(options: SimulationOptions) {
     this.#options = options;
@@ -122,7 +124,9 @@ class Simulation {
       network: this.#network,
       gateways: this.#gateways,
       workers: this.#workers,
-      membership: (gateway, what) => void this.#changeMembership(gateway, what),
+      membership: (gateway, what) => {
+        this.#changing = this.#changing.then(() => this.#changeMembership(gateway, what));
+      },
     });
     world.onEvent = (life) => this.#look(life?.machine);
   }
@@ -189,6 +193,12 @@ class Simulation {
   }
 
   #whatIsBroken(): string | undefined {
+    // A request to leave may have come late, after the gateway was back.
+    for (const gateway of this.#gateways) {
+      if (this.#agreed.view.get(keys.member(gateway.peerId))?.state !== 'left') continue;
+      this.#changing = this.#changing.then(() => this.#changeMembership(gateway, 'join'));
+      return `${gateway.name} is out`;
+    }
     const logs = this.#gateways.map((gateway) => ({ gateway, status: gateway.log?.status() }));
     const leader = logs.find(({ status }) => status?.leading === true);
     if (leader?.status === undefined) return 'nobody leads';
