@@ -50,7 +50,7 @@ function removal(electorate: Electorate): VotersStep | undefined {
     const others = voters.filter((voter) => voter !== replica && whyGone(electorate, voter) === undefined);
     // The last one stays: without it there is no log.
     const heir = others.find(({ isReady }) => isReady);
-    if (heir === undefined) continue;
+    if (heir === undefined || !canDoWithout(electorate, replica)) continue;
     if (replica.isSelf) return { kind: 'hand-over', to: heir.voterId, sentence };
     return { kind: 'remove', voterId: replica.voterId, sentence };
   }
@@ -69,7 +69,7 @@ function whyGone(electorate: Electorate, { peerId, isVoter }: Replica): string |
 function replacement(electorate: Electorate): VotersStep | undefined {
   const { replicas, now } = electorate;
   for (const dead of replicas) {
-    if (!dead.isVoter || dead.isSelf || dead.silentMs < AWAY_MS) continue;
+    if (!dead.isVoter || dead.isSelf || dead.silentMs < AWAY_MS || !canDoWithout(electorate, dead)) continue;
     const isSince = (heir: Replica): boolean =>
       dead.silentMs >= GIVEN_UP_MS || joinedAt(electorate, heir) > now - dead.silentMs;
     const heir = candidates(electorate).find(isSince);
@@ -78,6 +78,13 @@ function replacement(electorate: Electorate): VotersStep | undefined {
     return { kind: 'remove', voterId: dead.voterId, sentence };
   }
   return undefined;
+}
+
+/** The others must be able to commit its removal by themselves, else nothing commits until one of the silent is back. */
+function canDoWithout({ replicas }: Electorate, replica: Replica): boolean {
+  const left = replicas.filter((other) => other.isVoter && other !== replica);
+  const up = left.filter(({ isSelf, silentMs }) => isSelf || silentMs < AWAY_MS);
+  return up.length * 2 > left.length;
 }
 
 /** It never falls by itself: a mesh that lost two of three must not find that one is enough. */
