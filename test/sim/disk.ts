@@ -76,7 +76,7 @@ export class SimStorage extends MemoryStorage {
     this.#disk.failsNext = false;
     if (this.#disk.keepsFailed()) await this.#on(append, () => super.append(append));
     this.#disk.refuse('folder-unusable');
-    this.#life.clock.sleep(500).then(() => this.#disk.allow());
+    this.#life.machine.world.after(500, undefined, () => this.#disk.allow());
     return this.#on(append, () => super.append(append));
   }
 

@@ -240,20 +240,20 @@ export class Faults {
 
   /** Of one at a time: whoever forgets does not count as one that is only down. */
   #loseFolder(gateway: GatewayNode, random: Random): readonly [string, () => void] | undefined {
-    const { gateways } = this.#parts;
-    const others = gateways.filter((other) => other !== gateway);
-    // What it alone, with one that is down, has acknowledged would be gone for good.
-    const isSafe = others.every(({ isUp, disk }) => isUp && disk.epoch !== undefined) && isCovered(gateway, others);
-    if (!isSafe || !gateway.isUp) return undefined;
+    if (!gateway.isUp || !this.#isWhole()) return undefined;
     gateway.crash();
     gateway.wipe();
     this.#parts.world.after(between(random, 5, 5_000), undefined, () => gateway.isUp || gateway.start());
     return [gateway.name, () => undefined];
   }
-}
 
-/** Whether the voters without this one, one less, hold all that any of them has. */
-function isCovered(gateway: GatewayNode, others: readonly GatewayNode[]): boolean {
-  const least = Math.min(...others.map(({ disk }) => disk.lastIndex));
-  return least >= gateway.disk.lastIndex;
+  /** Three voters at least, and each is up and has all: then one may forget. */
+  #isWhole(): boolean {
+    const { log } = this.#parts.gateways.find((one) => one.log?.status().leading === true) ?? {};
+    if (log === undefined || log.status().voters < 3) return false;
+    const { commitIndex } = log.status();
+    return log
+      .replicas()
+      .every(({ isVoter, silentMs, matchIndex }) => !isVoter || ((silentMs ?? 1e9) < 500 && matchIndex >= commitIndex));
+  }
 }

@@ -251,9 +251,12 @@ class Simulation {
           if (log === undefined) continue;
           const asked = log.propose(command, { timeoutMs: ADMIN_TIMEOUT_MS });
           const late = this.#world.sleep(ADMIN_TIMEOUT_MS * 2);
-          if ((await Promise.race([asked, late])) !== undefined) return;
-        } catch {
+          const answer = await Promise.race([asked, late]);
+          this.#world.note('admin', () => `${command.kind}: ${JSON.stringify(answer)}`);
+          if (answer !== undefined) return;
+        } catch (error) {
           // Another one may.
+          this.#world.note('admin', `${command.kind}: ${error}`);
         }
       }
       await this.#world.sleep(1_000);
@@ -265,6 +268,7 @@ class Simulation {
     const member: MemberRow | undefined = this.#agreed.view.get(keys.member(peerId));
     if (member === undefined || (member.state === 'left') === (what === 'leave')) return;
     this.#world.count(`gateways: ${what}`);
+    this.#world.note('admin', `${gateway.name}: ${what}`);
     if (what === 'leave') return this.#administer({ kind: 'member.left', peerId, at: 1 });
     const roles = ['gateway', 'voter'] as const;
     const ticket = ticketFor(
