@@ -85,6 +85,7 @@ export class SimStorage extends MemoryStorage {
   }
 
   override install(install: Install): Promise<void> {
+    this.#life.machine.world.count('snapshots installed');
     return this.#on(undefined, () => super.install(install));
   }
 

@@ -54,6 +54,9 @@ export function planFaults(
   return plan;
 }
 
+/** Two that go for good at once are more than three voters stand. */
+const LOSSES_APART_MS = 120_000;
+
 interface Parts {
   readonly world: World;
   readonly random: Random;
@@ -71,6 +74,7 @@ export class Faults {
   /** What ends each fault that is under way. */
   readonly #underWay = new Map<number, () => void>();
   #storms = 0;
+  #lostAtMs = Number.NEGATIVE_INFINITY;
 
   constructor(parts: Parts) {
     this.#parts = parts;
@@ -169,7 +173,7 @@ export class Faults {
         return [`${leader.name} to ${to.peerId}`, () => undefined];
       }
       case 'leave':
-        if (gateway === gateways[0] || forMs < 1_000) return undefined;
+        if (gateway === gateways[0] || !this.#mayLose()) return undefined;
         this.#parts.membership(gateway, 'leave');
         world.after(forMs + 5_000, undefined, () => this.#parts.membership(gateway, 'join'));
         return [gateway.name, () => undefined];
@@ -240,14 +244,21 @@ export class Faults {
 
   /** Of one at a time: whoever forgets does not count as one that is only down. */
   #loseFolder(gateway: GatewayNode, random: Random): readonly [string, () => void] | undefined {
-    if (!gateway.isUp || !this.#isWhole()) return undefined;
+    if (!gateway.isUp || !this.#mayLose()) return undefined;
     gateway.crash();
     gateway.wipe();
     this.#parts.world.after(between(random, 5, 5_000), undefined, () => gateway.isUp || gateway.start());
     return [gateway.name, () => undefined];
   }
 
-  /** Three voters at least, and each is up and has all: then one may forget. */
+  /** One voter may go for good where there are three at least, each is up and has all, and none went lately. */
+  #mayLose(): boolean {
+    const { nowMs } = this.#parts.world;
+    if (nowMs < this.#lostAtMs + LOSSES_APART_MS || !this.#isWhole()) return false;
+    this.#lostAtMs = nowMs;
+    return true;
+  }
+
   #isWhole(): boolean {
     const { log } = this.#parts.gateways.find((one) => one.log?.status().leading === true) ?? {};
     if (log === undefined || log.status().voters < 3) return false;

@@ -34,6 +34,7 @@ export interface GatewayParts {
   readonly network: SimNetwork;
   readonly random: Random;
   readonly keepEntries: number;
+  readonly compactStride: number;
   /** All gateways of the mesh, whether they are up or not. */
   readonly gateways: readonly PeerId[];
   readonly onSaid: (gateway: GatewayNode, message: Message) => void;
@@ -123,8 +124,8 @@ export class GatewayNode implements Replica {
       readIndex: links.readIndex.bind(links),
       sendRows: links.sendRows.bind(links),
     };
-    const { keepEntries } = this.#parts;
-    const log = new Consensus({ storage, clock, random: chance, apply, links: told }, { initialEpoch: EPOCH, keepEntries });
+    const { keepEntries, compactStride } = this.#parts;
+    const log = new Consensus({ storage, clock, random: chance, apply, links: told }, { initialEpoch: EPOCH, keepEntries, compactStride });
     const propose = log.propose.bind(log);
     log.propose = (command, options) => {
       if (!life.isOver) this.#parts.onProposed(this, command);

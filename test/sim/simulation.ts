@@ -79,7 +79,9 @@ class Simulation {
       const own = random.fork(`machine ${name}`);
       return new Machine(world, name, { rate: 1 + between(own, -0.01, 0.01), startMs: between(own, 1e4, 1e9) });
     };
-    const keepEntries = Math.floor(between(random, 20, 2_000));
+    // From a log that is cut all the time to one that keeps nearly all.
+    const keepEntries = Math.floor(10 ** between(random, 0.5, 3));
+    const compactStride = Math.ceil(keepEntries / 4);
     for (const name of names) {
       const gateway = new GatewayNode(
         {
@@ -87,6 +89,7 @@ class Simulation {
           network: this.#network,
           random: random.fork(name),
           keepEntries,
+          compactStride,
           gateways: names,
           onSaid: (from, message) => {
             world.noteMessage(from.name, () => said(message));

@@ -20,6 +20,7 @@ interface Run {
   readonly task: string;
   readonly machine: Machine;
   readonly isRunning: () => boolean;
+  isFrozen: boolean;
 }
 
 export class WorkRules {
@@ -143,7 +144,7 @@ export class WorkRules {
     this.#check(grant?.peerId === machine.name, () => `${machine.name} begins ${fence}, which is ${grant?.peerId}'s`);
     this.#begun.add(fence);
     this.#world.count('attempts');
-    this.#runs.set(fence, { fence, task: grant?.task ?? '', machine, isRunning });
+    this.#runs.set(fence, { fence, task: grant?.task ?? '', machine, isRunning, isFrozen: false });
     this.look(machine);
   }
 
@@ -160,7 +161,11 @@ export class WorkRules {
   /** After an event of that machine. */
   look(machine: Machine): void {
     for (const run of this.#runs.values()) {
-      if (run.machine !== machine || !this.#isLive(run)) continue;
+      if (run.machine !== machine) continue;
+      const isFrozen = !run.isRunning();
+      if (isFrozen !== run.isFrozen) this.#world.count(isFrozen ? 'freezes' : 'thaws');
+      run.isFrozen = isFrozen;
+      if (!this.#isLive(run)) continue;
       const until = this.#leases.get(machine.name) ?? 0;
       this.#check(
         this.#world.nowMs <= until + 1,
