@@ -15,6 +15,8 @@ export class SimDisk extends MemoryDisk {
   syncMs: readonly [number, number] = [0.2, 2];
   /** The next append fails with an I/O error. */
   failsNext = false;
+  /** Called as a write begins, with how long it will take. */
+  onWrite: (ms: number) => void = () => undefined;
   #underWay: { readonly whole: () => void; readonly append: Append | undefined } | undefined;
 
   constructor(world: World, random: Random) {
@@ -32,7 +34,9 @@ export class SimDisk extends MemoryDisk {
         resolve();
       };
       this.#underWay = { whole, append };
-      this.#world.after(between(this.#random, ...this.syncMs), life, whole);
+      const ms = between(this.#random, ...this.syncMs);
+      this.#world.after(ms, life, whole);
+      this.onWrite(ms);
     });
   }
 

@@ -181,19 +181,34 @@ export class Faults {
   }
 
   #crash(nodes: readonly Node[], random: Random, how: 'daemon' | 'power'): readonly [string, () => void] | undefined {
+    const { world } = this.#parts;
     const up = nodes.filter(({ isUp }) => isUp);
     if (up.length === 0) return undefined;
-    for (const node of up) {
-      this.#parts.world.count(node instanceof Object && 'worker' in node ? 'crashes of workers' : 'crashes of gateways');
-      node.crash(how);
-      if (random.next() < 0.3) node.disk.allow();
-    }
-    const restart = (): void => {
-      for (const node of up) if (!node.isUp) node.start();
+    const isBack = random.next() < 0.5;
+    let isOver = false;
+    const down = new Set<Node>();
+    const restart = (node: Node): void => {
+      if (down.delete(node) && !node.isUp) node.start();
     };
-    // Most come back at once.
-    if (random.next() < 0.5) this.#parts.world.after(between(random, 5, 2_000), undefined, restart);
-    return [up.map(({ name }) => name).join(' '), restart];
+    for (const node of up) {
+      const onDown = (): void => {
+        world.count(`crashes of ${'worker' in node ? 'workers' : 'gateways'}`);
+        world.note(node.name, 'crashes');
+        down.add(node);
+        // Most come back at once.
+        if (isOver || isBack) world.after(between(random, 5, 2_000), undefined, () => restart(node));
+      };
+      const draw = random.next();
+      if ('worker' in node || draw < 0.2) {
+        node.crash(how);
+        onDown();
+      } else node.crashAt(draw < 0.6 ? 'point' : 'write', Math.ceil(random.next() ** 2 * 40), onDown);
+    }
+    const end = (): void => {
+      isOver = true;
+      for (const node of [...down]) restart(node);
+    };
+    return [up.map(({ name }) => name).join(' '), end];
   }
 
   #sides(some: readonly Node[]): readonly (readonly Node[])[] {

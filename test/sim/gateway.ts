@@ -52,6 +52,8 @@ export class GatewayNode implements Replica {
   life: Life | undefined;
   log: Consensus | undefined;
   #starts = 0;
+  /** At a point that production's code passes, or in the middle of a write. */
+  #crash: { readonly at: 'point' | 'write'; left: number; readonly run: () => void } | undefined;
 
   constructor(parts: GatewayParts, ticket: Ticket | undefined) {
     this.#parts = parts;
@@ -60,6 +62,26 @@ export class GatewayNode implements Replica {
     this.peerId = this.name as PeerId;
     this.ticket = ticket;
     this.disk = new SimDisk(parts.machine.world, parts.random.fork('disk'));
+    this.disk.onWrite = (ms) => {
+      if (this.#isDue('write')) this.machine.world.after(ms / 2, undefined, () => this.#crashNow());
+    };
+  }
+
+  /** It crashes the nth time that it passes such a place; `run` is called then. */
+  crashAt(at: 'point' | 'write', nth: number, run: () => void): void {
+    this.#crash = { at, left: nth, run };
+  }
+
+  #isDue(at: 'point' | 'write'): boolean {
+    return this.#crash?.at === at && --this.#crash.left === 0;
+  }
+
+  #crashNow(): void {
+    const { run } = this.#crash ?? {};
+    this.#crash = undefined;
+    if (run === undefined || !this.isUp) return;
+    this.crash();
+    run();
   }
 
   get isUp(): boolean {
@@ -79,6 +101,7 @@ export class GatewayNode implements Replica {
 
   /** The process is gone, with all that it held unsynced. */
   crash(): void {
+    this.#crash = undefined;
     this.life?.end();
     this.life = undefined;
     this.log = undefined;
@@ -125,7 +148,12 @@ export class GatewayNode implements Replica {
       sendRows: links.sendRows.bind(links),
     };
     const { keepEntries, compactStride } = this.#parts;
-    const log = new Consensus({ storage, clock, random: chance, apply, links: told }, { initialEpoch: EPOCH, keepEntries, compactStride });
+    const faults = {
+      reach: () => {
+        if (!life.isOver && this.#isDue('point')) this.#crashNow();
+      },
+    };
+    const log = new Consensus({ storage, clock, random: chance, apply, links: told, faults }, { initialEpoch: EPOCH, keepEntries, compactStride });
     const propose = log.propose.bind(log);
     log.propose = (command, options) => {
       if (!life.isOver) this.#parts.onProposed(this, command);
