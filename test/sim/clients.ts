@@ -122,9 +122,16 @@ export class Clients {
     }
   }
 
-  /** Asked in the gateway's own turn: one that stands still takes it in later. */
+  /** Asked in the gateway's own turn: one that stands still takes it in later, one that is gone answers no more. */
   #within<T>({ life }: GatewayNode, ask: () => Promise<T>): Promise<T> {
-    return new Promise((resolve, reject) => life?.post(() => ask().then(resolve, reject)));
+    return new Promise((resolve, reject) => {
+      const heard =
+        <V>(hear: (value: V) => void) =>
+        (value: V): void => {
+          if (life?.isOver === false) hear(value);
+        };
+      life?.post(() => ask().then(heard(resolve), heard(reject)));
+    });
   }
 
   #onAcknowledged(key: string, { index, jobId }: { index: number; jobId: JobId }): void {
