@@ -194,6 +194,7 @@ export class GatewayNode implements Replica {
           break;
         } catch {
           await clock.sleep(1_000);
+          await storage.reopen(never);
         }
       }
     }
@@ -208,6 +209,7 @@ export class GatewayNode implements Replica {
         // It left the mesh; someone may take it in again.
         this.machine.world.note(this.name, `cannot enlist: ${error instanceof Error ? error.message : error}`);
         await clock.sleep(5_000);
+        await storage.reopen(never);
       }
     }
   }
