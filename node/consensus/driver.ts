@@ -69,6 +69,8 @@ export interface ConsensusOptions {
   readonly tickMs?: number;
   /** Applied entries kept for those who are behind. */
   readonly keepEntries?: number;
+  /** They are dropped so many at a time, at least. */
+  readonly compactStride?: number;
   readonly eventsMax?: number;
 }
 
@@ -76,7 +78,6 @@ const TICK_MS = 100;
 const ELECTION_TICKS = 10;
 const HEARTBEAT_TICKS = 1;
 const KEEP_ENTRIES = 10_000;
-/** Entries are dropped in strides. */
 const COMPACT_STRIDE = 256;
 const COMPACT_MAX = 2_048;
 const EVENTS_MAX = 10_000;
@@ -158,6 +159,7 @@ export class Consensus implements ReplicatedLog, ReplicaDoor {
     this.#options = {
       tickMs: TICK_MS,
       keepEntries: KEEP_ENTRIES,
+      compactStride: COMPACT_STRIDE,
       eventsMax: EVENTS_MAX,
       ...options,
     };
@@ -629,7 +631,7 @@ export class Consensus implements ReplicatedLog, ReplicaDoor {
 
   #compactTo(): number | undefined {
     const due = this.#appliedIndex - this.#options.keepEntries;
-    if (due < this.#firstIndex + COMPACT_STRIDE) return undefined;
+    if (due < this.#firstIndex + this.#options.compactStride) return undefined;
     return Math.min(due, this.#firstIndex + COMPACT_MAX);
   }
 

@@ -3,16 +3,16 @@
 import { assert, SkeinError } from '../../protocol/errors.ts';
 import { entryText } from '../../protocol/raft/entry-text.ts';
 import { type Entry, FIRST_VOTER, NOBODY, type VoterId } from '../../protocol/raft/message.ts';
+import { HashedRows } from './hashed-rows.ts';
 import { compareKeys } from './keys.ts';
 import type { Append, Epoch, Install, Loaded, LogStorage, RowsOptions, Snapshot, Staged, StagedPlace } from './port.ts';
-import { printHash, rowHash, shiftHash } from './state-hash.ts';
 
 /** Values are kept as JSON, so that nothing is shared with those who wrote it. */
 export class MemoryDisk {
   readonly entries = new Map<number, string>();
-  rows = new Map<string, string>();
-  staged: (StagedPlace & { lastKey: string | undefined; readonly rows: Map<string, string> }) | undefined;
-  readonly local = new Map<string, string>();
+  rows = new HashedRows();
+  staged: (StagedPlace & { lastKey: string | undefined; readonly rows: HashedRows }) | undefined;
+  readonly local = new HashedRows();
   epoch: Epoch | undefined;
   voterId: VoterId = NOBODY;
   hardState = { term: 0, vote: NOBODY, commit: 0 };
@@ -43,7 +43,7 @@ export class MemoryDisk {
 
   forget(): void {
     this.entries.clear();
-    this.rows = new Map();
+    this.rows = new HashedRows();
     this.staged = undefined;
     this.epoch = undefined;
     this.voterId = NOBODY;
@@ -111,7 +111,7 @@ export class MemoryStorage implements LogStorage {
     for (let index = first; index <= disk.lastIndex; index++) disk.entries.delete(index);
     for (const entry of append.entries) disk.entries.set(entry.index, entryText(entry));
     disk.lastIndex = first + append.entries.length - 1;
-    for (const { key, row } of append.changes) put(disk.rows, key, row);
+    for (const { key, row } of append.changes) disk.rows.put(key, row);
     disk.appliedIndex = append.appliedIndex;
     this.#compact(append.compactTo ?? 0);
   }
@@ -128,11 +128,11 @@ export class MemoryStorage implements LogStorage {
     await this.#sync();
     const disk = this.#disk;
     if (disk.staged?.from !== from || disk.staged.index !== index) {
-      disk.staged = { from, index, lastKey: undefined, rows: new Map() };
+      disk.staged = { from, index, lastKey: undefined, rows: new HashedRows() };
     }
     for (const [key, row] of rows) {
       if (disk.staged.lastKey !== undefined && compareKeys(key, disk.staged.lastKey) <= 0) continue;
-      put(disk.staged.rows, key, row);
+      disk.staged.rows.put(key, row);
       disk.staged.lastKey = key;
     }
   }
@@ -141,7 +141,7 @@ export class MemoryStorage implements LogStorage {
     const { staged } = this.#disk;
     if (staged === undefined) return undefined;
     const { rows, ...place } = staged;
-    return { ...place, stateHash: hashOf(rows) };
+    return { ...place, stateHash: rows.hash };
   }
 
   async install({ index, term, keepsTail, hardState }: Install): Promise<void> {
@@ -192,18 +192,19 @@ export class MemoryStorage implements LogStorage {
   }
 
   async *rows(prefix: string, options: RowsOptions): AsyncGenerator<readonly [string, unknown]> {
-    for (const [key, json] of select(this.#disk.rows, prefix, options)) yield [key, parse(json)];
+    for (const [key, json] of this.#disk.rows.select(prefix, options)) yield [key, parse(json)];
   }
 
   snapshot(): Snapshot {
-    const held = select(this.#disk.rows, '', {});
+    const { rows: all, appliedIndex } = this.#disk;
+    const held = all.select('', {});
     async function* rows(): AsyncGenerator<readonly [string, unknown]> {
       for (const [key, json] of held) yield [key, parse(json)];
     }
-    return { index: this.#disk.appliedIndex, stateHash: hashOf(held), rows: rows() };
+    return { index: appliedIndex, stateHash: all.hash, rows: rows() };
   }
 
-  /** The hash is made from the rows each time, so it cannot differ. */
+  /** The hash is kept up with the rows, so it cannot differ. */
   async verify(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
   }
@@ -214,33 +215,14 @@ export class MemoryStorage implements LogStorage {
 
   async putLocal(changes: readonly { readonly key: string; readonly value: unknown }[]): Promise<void> {
     await this.#sync();
-    for (const { key, value } of changes) put(this.#disk.local, key, value);
+    for (const { key, value } of changes) this.#disk.local.put(key, value);
   }
 
   async *scanLocal(prefix: string): AsyncGenerator<readonly [string, unknown]> {
-    for (const [key, json] of select(this.#disk.local, prefix, {})) yield [key, parse(json)];
+    for (const [key, json] of this.#disk.local.select(prefix, {})) yield [key, parse(json)];
   }
-}
-
-function put(map: Map<string, string>, key: string, value: unknown): void {
-  if (value === undefined) map.delete(key);
-  else map.set(key, JSON.stringify(value));
-}
-
-function hashOf(rows: Iterable<readonly [string, string]>): string {
-  let sum = 0n;
-  for (const [key, json] of rows) sum = shiftHash(sum, { removed: 0n, added: rowHash(key, json) });
-  return printHash(sum);
 }
 
 function parse<Value>(json: string | undefined): Value | undefined {
   return json === undefined ? undefined : (JSON.parse(json) as Value);
-}
-
-function select(map: ReadonlyMap<string, string>, prefix: string, options: RowsOptions): [string, string][] {
-  const { after, reverse = false, limit = Number.POSITIVE_INFINITY } = options;
-  const inOrder = [...map].filter(([key]) => key.startsWith(prefix)).sort(([a], [b]) => compareKeys(a, b));
-  if (reverse) inOrder.reverse();
-  const sign = reverse ? -1 : 1;
-  return inOrder.filter(([key]) => after === undefined || sign * compareKeys(key, after) > 0).slice(0, limit);
 }

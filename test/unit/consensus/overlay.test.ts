@@ -57,7 +57,7 @@ test('a scan of both is what a scan of one table with all rows would be', async 
     const expected = new Map<string, number>();
     for (let n = 0; n < 12; n++) {
       const key = `k/${between(random, 0, 15).toString(16)}`;
-      disk.rows.set(key, String(n));
+      disk.rows.put(key, n);
       expected.set(key, n);
     }
     for (let n = 100; n < 108; n++) {
