@@ -1,7 +1,7 @@
 // Those who use the mesh: they submit jobs through any gateway, ask again with the same key until they are answered, cancel
 // now and then, and read; and they hold the mesh to what it said.
 import { SkeinError } from '../../protocol/errors.ts';
-import { makeJobId, type JobId } from '../../protocol/ids.ts';
+import { type JobId, makeJobId } from '../../protocol/ids.ts';
 import type { Random } from '../../protocol/random.ts';
 import type { Command } from '../../protocol/state/command.ts';
 import { keys, type ProgressRow } from '../../protocol/state/rows.ts';
@@ -71,7 +71,10 @@ export class Clients {
     const tasks = random.next() < 0.7 ? 1 : Math.ceil(between(random, 1, 6));
     this.#waiting++;
     const twice = random.next() < 0.05;
-    await Promise.all([this.#untilAnswered(key, tasks, random), ...(twice ? [this.#untilAnswered(key, tasks, random)] : [])]);
+    await Promise.all([
+      this.#untilAnswered(key, tasks, random),
+      ...(twice ? [this.#untilAnswered(key, tasks, random)] : []),
+    ]);
     this.#waiting--;
     world.count('submissions acknowledged');
   }

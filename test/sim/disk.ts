@@ -1,8 +1,9 @@
 // A machine's disk: what it holds is what was synced. A crash loses the write under way, or makes it whole, or leaves the
 // vote of it alone, as that goes to a file of its own first. It may be slow, full, or fail once.
-import type { Random } from '../../protocol/random.ts';
+
 import { MemoryDisk, MemoryStorage } from '../../node/storage/memory.ts';
 import type { Append, Epoch, Install, Loaded, StagedPlace } from '../../node/storage/port.ts';
+import type { Random } from '../../protocol/random.ts';
 import { between } from './chance.ts';
 import type { Life } from './machine.ts';
 import type { World } from './world.ts';

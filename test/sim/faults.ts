@@ -2,8 +2,8 @@
 // stays what it is.
 import type { Random } from '../../protocol/random.ts';
 import { between, pick, untilNext } from './chance.ts';
-import { calm, type SimNetwork } from './network.ts';
 import type { GatewayNode } from './gateway.ts';
+import { calm, type SimNetwork } from './network.ts';
 import type { WorkerNode } from './worker.ts';
 import type { World } from './world.ts';
 
@@ -38,7 +38,13 @@ export interface Fault {
 }
 
 /** Disks and votes are what is easily got wrong. */
-const WEIGHTS: Partial<Record<FaultKind, number>> = { 'gateway crash': 4, isolation: 2, stop: 2, 'disk fault': 2, 'leader alone': 2 };
+const WEIGHTS: Partial<Record<FaultKind, number>> = {
+  'gateway crash': 4,
+  isolation: 2,
+  stop: 2,
+  'disk fault': 2,
+  'leader alone': 2,
+};
 
 export function planFaults(
   random: Random,
@@ -134,13 +140,19 @@ export class Faults {
       case 'isolation':
         return this.#cut(this.#sides([anyone]), { both: true });
       case 'one-way cut':
-        return this.#cut(this.#sides([random.next() < 0.5 ? gateway : anyone]), { both: false, inward: random.next() < 0.5 });
+        return this.#cut(this.#sides([random.next() < 0.5 ? gateway : anyone]), {
+          both: false,
+          inward: random.next() < 0.5,
+        });
       case 'split': {
         const some = [...gateways, ...workers].filter(() => random.next() < 0.5);
         return this.#cut(this.#sides(some), { both: true });
       }
       case 'leader alone':
-        return this.#cut([[leader], gateways.filter((one) => one !== leader)], { both: random.next() < 0.5, inward: random.next() < 0.5 });
+        return this.#cut([[leader], gateways.filter((one) => one !== leader)], {
+          both: random.next() < 0.5,
+          inward: random.next() < 0.5,
+        });
       case 'stop':
         return this.#stand(anyone === worker || random.next() < 0.5 ? anyone : leader, 'stopped');
       case 'suspend':

@@ -23,7 +23,7 @@ import { SimDisk, SimStorage } from './disk.ts';
 import type { Replica } from './log-rules.ts';
 import { Life, type Machine } from './machine.ts';
 import { EPOCH, figures, listeningLog, MESH, signerOf, verifier } from './mesh-facts.ts';
-import { SimTransport, type SimNetwork } from './network.ts';
+import { type SimNetwork, SimTransport } from './network.ts';
 
 const FOUND_TIMEOUT_MS = 15_000;
 const REVIVE_MS = 2_000;
@@ -153,7 +153,10 @@ export class GatewayNode implements Replica {
         if (!life.isOver && this.#isDue('point')) this.#crashNow();
       },
     };
-    const log = new Consensus({ storage, clock, random: chance, apply, links: told, faults }, { initialEpoch: EPOCH, keepEntries, compactStride });
+    const log = new Consensus(
+      { storage, clock, random: chance, apply, links: told, faults },
+      { initialEpoch: EPOCH, keepEntries, compactStride },
+    );
     const propose = log.propose.bind(log);
     log.propose = (command, options) => {
       if (!life.isOver) this.#parts.onProposed(this, command);
@@ -259,12 +262,14 @@ export class GatewayNode implements Replica {
     const intake: Intake = new Intake({
       log,
       transport,
-      blobs,
+      // Blobs are not modelled: every result is here with its bytes.
+      results: { secure: async () => undefined },
       clock,
       roster: leader.roster,
       answers: leader.answers,
       gateways: () => this.#located(log),
       receive: (sealed) => gossip.receive(sealed),
+      isGateway: (peer) => book.isGateway(peer),
     });
     await leader.load();
     let isKnown = false;

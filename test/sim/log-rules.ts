@@ -1,6 +1,7 @@
 // What must hold of the replicas of the log at every moment (Raft, figure 3; DESIGN.md section 12).
-import type { Entry, Message, VoterId } from '../../protocol/raft/message.ts';
+
 import type { Consensus } from '../../node/consensus/driver.ts';
+import type { Entry, Message, VoterId } from '../../protocol/raft/message.ts';
 import type { Agreed } from './agreed.ts';
 import type { SimDisk } from './disk.ts';
 import type { World } from './world.ts';
@@ -101,7 +102,10 @@ export class LogRules {
     this.check(hardState.term >= seen.diskTerm, () => `the term on the disk of ${name} fell to ${hardState.term}`);
     seen.diskTerm = hardState.term;
     if (appliedIndex === seen.diskApplied) return;
-    this.check(appliedIndex > seen.diskApplied, () => `the applied index on the disk of ${name} fell to ${appliedIndex}`);
+    this.check(
+      appliedIndex > seen.diskApplied,
+      () => `the applied index on the disk of ${name} fell to ${appliedIndex}`,
+    );
     seen.diskApplied = appliedIndex;
     this.checkRows(name, disk);
   }
@@ -120,13 +124,19 @@ export class LogRules {
     this.check(from <= this.#agreed.lastIndex + 1, () => `${name} has a snapshot of what nobody has applied`);
     for (let index = from; index <= now; index++) {
       const text = disk.entries.get(index);
-      if (text === undefined) return this.check(false, () => `${name} applies ${index}, which its disk does not hold`);
+      if (text === undefined) {
+        this.check(false, () => `${name} applies ${index}, which its disk does not hold`);
+        return;
+      }
       const agreed = this.#agreed.at(index);
       if (agreed === undefined) {
         this.#onCommitted(index, text);
         this.#agreed.add(text);
       } else {
-        this.check(agreed.text === text || agreed.text === '', () => `${name} applies at ${index} another entry: ${text}\nbut before: ${agreed.text}`);
+        this.check(
+          agreed.text === text || agreed.text === '',
+          () => `${name} applies at ${index} another entry: ${text}\nbut before: ${agreed.text}`,
+        );
       }
     }
   }

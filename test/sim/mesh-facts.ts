@@ -43,7 +43,8 @@ export function listeningLog(world: World, name: string): Log {
     const { err } = fields as { err?: unknown };
     world.note(name, () => `"${sentence}" ${err instanceof Error ? err.message : ''}`);
     const isBug = err instanceof Error && !(err instanceof SkeinError) && err.name !== 'AbortError';
-    if (isBug || (err instanceof SkeinError && err.code === 'internal-error')) world.violate(`${name}: ${sentence}`, err);
+    if (isBug || (err instanceof SkeinError && err.code === 'internal-error'))
+      world.violate(`${name}: ${sentence}`, err);
   };
   return { debug: hear, info: hear, warn: hear, error: hear };
 }

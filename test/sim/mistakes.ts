@@ -128,12 +128,7 @@ export const mutants: readonly Mistake[] = [
     'const granted = voters.filter((voter) => votes.get(voter) === true).length;',
     'const granted = [...votes.values()].filter((one) => one).length;',
   ),
-  raft(
-    'a learner campaigns',
-    'raft.ts',
-    '    if (!this.#replica.mayCampaign) return this.#learn();\n',
-    '',
-  ),
+  raft('a learner campaigns', 'raft.ts', '    if (!this.#replica.mayCampaign) return this.#learn();\n', ''),
   raft(
     'a configuration counts before it is on disk',
     'replica.ts',
@@ -158,12 +153,7 @@ export const mutants: readonly Mistake[] = [
     'if (!this.#replica.hasCommittedInTerm) this.#reads.addEarly(context);\n    else if',
     'if',
   ),
-  raft(
-    'ReadIndex takes a round that was begun before',
-    'reads.ts',
-    'round: this.#round + 1 }',
-    'round: this.#round }',
-  ),
+  raft('ReadIndex takes a round that was begun before', 'reads.ts', 'round: this.#round + 1 }', 'round: this.#round }'),
   raft(
     'an older snapshot is installed',
     'follower.ts',
@@ -294,13 +284,7 @@ export const mutants: readonly Mistake[] = [
     'if (this.#lease === undefined || nowMs >= this.#lease.untilMs) return [];',
     'void nowMs;',
   ),
-  node(
-    8,
-    'leases are not armed anew after an election',
-    'node/leader/leader.ts',
-    '    this.#reaper.rearm();\n',
-    '',
-  ),
+  node(8, 'leases are not armed anew after an election', 'node/leader/leader.ts', '    this.#reaper.rearm();\n', ''),
   node(
     8,
     'a deposed leader answers heartbeats',

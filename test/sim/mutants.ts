@@ -48,7 +48,10 @@ function withMistake<T>(file: string, from: string, to: string, act: (folder: st
     symlinkSync(join(root, 'node_modules'), join(folder, 'node_modules'));
     const text = readFileSync(join(folder, file), 'utf8');
     if (text.split(from).length !== 2) throw new Error(`${file} does not hold once: ${from}`);
-    writeFileSync(join(folder, file), text.replace(from, () => to));
+    writeFileSync(
+      join(folder, file),
+      text.replace(from, () => to),
+    );
     return act(folder);
   } finally {
     rmSync(folder, { recursive: true, force: true });

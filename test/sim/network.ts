@@ -1,15 +1,16 @@
 // What lies between machines, behind production's port: delay, loss, doubling, reordering, cuts in one direction or both.
 // The request that is lost fails as over a stream: with no answer in time, or sooner as the connection breaks.
-import { SkeinError } from '../../protocol/errors.ts';
-import type { MeshId, PeerId } from '../../protocol/ids.ts';
-import type { Random } from '../../protocol/random.ts';
-import { bodyMaxBytes } from '../../protocol/wire/codec.ts';
-import type { Verifier } from '../../protocol/wire/envelope.ts';
+
 import type { Log } from '../../node/log.ts';
 import { Dispatcher } from '../../node/transport/dispatch.ts';
 import { admitMessage } from '../../node/transport/gossip-judge.ts';
 import { GossipListeners } from '../../node/transport/listeners.ts';
 import type { Admission, CallOptions, Channel, Handler, Reach, Topic, Transport } from '../../node/transport/port.ts';
+import { SkeinError } from '../../protocol/errors.ts';
+import type { MeshId, PeerId } from '../../protocol/ids.ts';
+import type { Random } from '../../protocol/random.ts';
+import { bodyMaxBytes } from '../../protocol/wire/codec.ts';
+import type { Verifier } from '../../protocol/wire/envelope.ts';
 import { between } from './chance.ts';
 import type { Life } from './machine.ts';
 import type { World } from './world.ts';
@@ -50,10 +51,14 @@ export class SimNetwork {
   /** @returns whether it will arrive, as far as the way is open then too. */
   carry(from: SimTransport, to: PeerId, arrive: (receiver: SimTransport) => unknown, lost: () => void): void {
     const { loss, doubled } = this.weather;
-    if (to === from.self) return this.#deliver(from, to, 0, arrive, lost);
+    if (to === from.self) {
+      this.#deliver(from, to, 0, arrive, lost);
+      return;
+    }
     if (!this.passes(from.self, to) || this.#random.next() < loss) {
       this.world.count('messages lost');
-      return lost();
+      lost();
+      return;
     }
     this.#deliver(from, to, this.#delay(from.self, to), arrive, lost);
     if (this.#random.next() >= doubled) return;
@@ -79,7 +84,10 @@ export class SimNetwork {
     lost: () => void,
   ): void {
     const receiver = this.nodes.get(to);
-    if (receiver === undefined || receiver.life.isOver) return lost();
+    if (receiver === undefined || receiver.life.isOver) {
+      lost();
+      return;
+    }
     this.world.after(delayMs, receiver.life, () => {
       if (this.passes(from.self, to)) arrive(receiver);
       else lost();
@@ -165,7 +173,12 @@ export class SimTransport implements Transport {
     this.life.post(() => this.#listeners.deliver(topic, this.self, message));
     for (const other of network.nodes.values()) {
       if (other === this || !other.#hears) continue;
-      network.carry(this, other.self, (receiver) => receiver.#hear(topic, message), () => undefined);
+      network.carry(
+        this,
+        other.self,
+        (receiver) => receiver.#hear(topic, message),
+        () => undefined,
+      );
     }
   }
 

@@ -28,6 +28,8 @@ for (const [what, count] of [...happened].sort(([a], [b]) => (a < b ? -1 : 1))) 
 }
 process.stdout.write(`seed ${values.seed}: ${events} events in ${seconds.toFixed(1)} s\n`);
 if (violation !== undefined) {
-  process.stdout.write(`VIOLATION: ${violation.message}\n${violation.cause instanceof Error ? violation.cause.stack : ''}\n`);
+  process.stdout.write(
+    `VIOLATION: ${violation.message}\n${violation.cause instanceof Error ? violation.cause.stack : ''}\n`,
+  );
   process.exitCode = 1;
 }

@@ -107,7 +107,14 @@ class Simulation {
       const own = random.fork(name);
       const slots = Math.ceil(own.next() * 4);
       this.#workers.push(
-        new WorkerNode({ machine: machine(name), network: this.#network, random: own, rules: this.#workRules, ticket, slots }),
+        new WorkerNode({
+          machine: machine(name),
+          network: this.#network,
+          random: own,
+          rules: this.#workRules,
+          ticket,
+          slots,
+        }),
       );
     }
     const everyMs = 40_000 / Math.max(1, options.workers);
@@ -209,7 +216,8 @@ class Simulation {
     for (const { gateway, status } of logs) {
       if (status === undefined) return `${gateway.name} has no replica`;
       if (status.disk !== 'ok') return `the disk of ${gateway.name} is ${status.disk}`;
-      if (status.appliedIndex < leader.status.commitIndex - 50) return `${gateway.name} is behind ${leader.status.commitIndex}: ${JSON.stringify(status)}`;
+      if (status.appliedIndex < leader.status.commitIndex - 50)
+        return `${gateway.name} is behind ${leader.status.commitIndex}: ${JSON.stringify(status)}`;
     }
     return undefined;
   }

@@ -1,6 +1,6 @@
 // What must hold of jobs, grants and attempts: judged from the log's commands by a few lines of their own, and from what the
 // machines truly run.
-import { makeFence, type EpochId, type Fence, type JobId, type PeerId } from '../../protocol/ids.ts';
+import { type EpochId, type Fence, type JobId, makeFence, type PeerId } from '../../protocol/ids.ts';
 import type { Command, Outcome } from '../../protocol/state/command.ts';
 import type { Machine } from './machine.ts';
 import type { World } from './world.ts';
@@ -46,24 +46,31 @@ export class WorkRules {
 
   readonly judge = (index: number, command: Command, outcome: Outcome): void => {
     if (outcome.kind === 'refused') {
-      if (outcome.code === 'stale-fence' || outcome.code === 'not-holder') this.#world.count(`refused: ${command.kind}`);
+      if (outcome.code === 'stale-fence' || outcome.code === 'not-holder')
+        this.#world.count(`refused: ${command.kind}`);
       return;
     }
     switch (command.kind) {
       case 'member.joined':
-        if (!this.#incarnations.has(command.peerId)) this.#incarnations.set(command.peerId, { incarnation: 0, isDead: false });
+        if (!this.#incarnations.has(command.peerId))
+          this.#incarnations.set(command.peerId, { incarnation: 0, isDead: false });
         return;
       case 'job.submitted':
-        return this.#onSubmitted(command, outcome.replayed === true);
+        this.#onSubmitted(command, outcome.replayed === true);
+        return;
       case 'task.granted':
-        return this.#onGranted(index, command);
+        this.#onGranted(index, command);
+        return;
       case 'task.finished':
       case 'task.ended':
-        return this.#onClosed(command);
+        this.#onClosed(command);
+        return;
       case 'member.dead':
-        return this.#onDead(command);
+        this.#onDead(command);
+        return;
       case 'member.adopted':
-        return this.#onAdopted(command);
+        this.#onAdopted(command);
+        return;
     }
   };
 
@@ -95,13 +102,19 @@ export class WorkRules {
     const task = `${jobId}/${n}`;
     const open = this.#open.get(task);
     this.#check(open?.fence === fence, () => `${command.kind} of ${task} under ${fence}; open is ${open?.fence}`);
-    this.#check(open?.peerId === peerId, () => `${command.kind} of ${task} by ${peerId}; its holder is ${open?.peerId}`);
+    this.#check(
+      open?.peerId === peerId,
+      () => `${command.kind} of ${task} by ${peerId}; its holder is ${open?.peerId}`,
+    );
     this.#check(
       open?.incarnation === incarnation && this.#incarnations.get(peerId)?.incarnation === incarnation,
       () => `${command.kind} of ${task} by incarnation ${incarnation} of ${peerId}`,
     );
     this.#open.delete(task);
-    if (command.kind === 'task.ended') return this.#world.count(`ended: ${command.reason}`);
+    if (command.kind === 'task.ended') {
+      this.#world.count(`ended: ${command.reason}`);
+      return;
+    }
     const { exit, reason } = command.result;
     if (reason !== 'exited' || exit.code !== 0) return;
     const before = this.#published.get(task);

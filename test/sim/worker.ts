@@ -17,7 +17,7 @@ import { workMethods } from '../../protocol/wire/work.ts';
 import { SimDisk, SimStorage } from './disk.ts';
 import { Life, type Machine } from './machine.ts';
 import { figures, listeningLog, MESH, signerOf, verifier } from './mesh-facts.ts';
-import { SimTransport, type SimNetwork } from './network.ts';
+import { type SimNetwork, SimTransport } from './network.ts';
 import type { WorkRules } from './work-rules.ts';
 import { Bench, SimRuntime, SimWorkshop } from './workshop.ts';
 

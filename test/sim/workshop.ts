@@ -5,10 +5,10 @@ import type { AttemptEnded, AttemptSpec, LeaseGrant, RunningAttempt, Runtime } f
 import type { Leftovers, Workshop } from '../../node/worker/attempts.ts';
 import { SkeinError } from '../../protocol/errors.ts';
 import type { Fence } from '../../protocol/ids.ts';
+import type { Random } from '../../protocol/random.ts';
 import type { Result } from '../../protocol/state/result.ts';
 import type { Begun } from '../../protocol/state/rows.ts';
 import type { PushedGrant } from '../../protocol/wire/work.ts';
-import type { Random } from '../../protocol/random.ts';
 import { between } from './chance.ts';
 import { Life, type Machine } from './machine.ts';
 import type { WorkRules } from './work-rules.ts';
@@ -52,7 +52,12 @@ function modelOf(bench: Bench): (spec: AttemptSpec) => FakeRun {
   return ({ fence }) => {
     const random = bench.random.fork(fence);
     const draw = random.next();
-    const runMs = draw < 0.3 ? between(random, 5, 500) : draw < 0.9 ? between(random, 500, 20_000) : between(random, 20_000, 90_000);
+    const runMs =
+      draw < 0.3
+        ? between(random, 5, 500)
+        : draw < 0.9
+          ? between(random, 500, 20_000)
+          : between(random, 20_000, 90_000);
     const ends = random.next() < 0.8 ? { afterMs: between(random, 1, 3_000), exit: { code: 143, signal: null } } : null;
     return {
       runMs,
@@ -170,7 +175,9 @@ export class SimWorkshop implements Workshop {
 
   async leftovers(kept: readonly Fence[]): Promise<Leftovers> {
     const left = [...this.#bench.folders].filter(([fence]) => !kept.includes(fence));
-    const begun = left.flatMap(([fence, { grant, begunAt }]): Begun[] => (grant === undefined ? [] : [[fence, begunAt]]));
+    const begun = left.flatMap(([fence, { grant, begunAt }]): Begun[] =>
+      grant === undefined ? [] : [[fence, begunAt]],
+    );
     return {
       begun,
       discard: async () => {

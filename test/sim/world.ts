@@ -125,8 +125,7 @@ class Notes {
 }
 
 /** Every promise that can go on does so: ticks of Node come after all of them. */
-const settle = (): Promise<void> =>
-  new Promise((resolve) => queueMicrotask(() => process.nextTick(resolve)));
+const settle = (): Promise<void> => new Promise((resolve) => queueMicrotask(() => process.nextTick(resolve)));
 
 const realImmediate = setImmediate;
 const breath = (): Promise<void> => new Promise((resolve) => realImmediate(resolve));
