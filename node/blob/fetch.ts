@@ -32,6 +32,8 @@ export class Fetcher {
   readonly #store: BlobStore;
   readonly #limiter = new Limiter({ max: FETCHES_AT_ONCE, waitingMax: FETCHES_WAITING_MAX });
   readonly #jobs = new Map<Sha256, Job>();
+  /** Who let the last request go unanswered is asked last. */
+  readonly #silent = new Set<PeerId>();
 
   constructor(parts: { readonly transport: Pick<Transport, 'call' | 'self'>; readonly store: BlobStore }) {
     this.#transport = parts.transport;
@@ -78,17 +80,26 @@ export class Fetcher {
   async #fromAny(sha256: Sha256, peers: PeerId[], signal: AbortSignal): Promise<BlobStat> {
     let failure = new SkeinError('unreachable', `nobody is known who holds the blob ${sha256}`);
     let first = true;
-    for (let peer = peers.shift(); peer !== undefined; peer = peers.shift()) {
+    for (let peer = this.#next(peers); peer !== undefined; peer = this.#next(peers)) {
       try {
-        return await this.#from(peer, sha256, signal);
+        const blob = await this.#from(peer, sha256, signal);
+        this.#silent.delete(peer);
+        return blob;
       } catch (error) {
         if (signal.aborted || !(error instanceof SkeinError) || isOurs(error)) throw error;
+        if (error.code === 'no-answer') this.#silent.add(peer);
+        else this.#silent.delete(peer);
         // That one has it not says less than that another could not be asked.
         if (first || error.code !== 'not-found') failure = error;
         first = false;
       }
     }
     throw failure;
+  }
+
+  #next(peers: PeerId[]): PeerId | undefined {
+    const at = peers.findIndex((peer) => !this.#silent.has(peer));
+    return peers.splice(Math.max(at, 0), 1)[0];
   }
 
   async #from(peer: PeerId, sha256: Sha256, signal: AbortSignal): Promise<BlobStat> {
@@ -144,19 +155,27 @@ export class Fetcher {
 
   #read(peer: PeerId, sha256: Sha256, offset: number, signal: AbortSignal): Promise<Uint8Array> {
     const request = readCodec.encode({ sha256, offset, maxBytes: chunkMaxBytes });
-    return this.#transport.call(peer, 'blob', blobMethods.read, request, { timeoutMs: CALL_TIMEOUT_MS, signal });
+    return this.#ask(peer, blobMethods.read, request, signal);
   }
 
   async #sizeAt(peer: PeerId, sha256: Sha256, signal: AbortSignal): Promise<number> {
-    const options = { timeoutMs: CALL_TIMEOUT_MS, signal };
-    const answer = await this.#transport.call(peer, 'blob', blobMethods.stat, statCodec.encode([sha256]), options);
+    const answer = await this.#ask(peer, blobMethods.stat, statCodec.encode([sha256]), signal);
     const size = sizesCodec.decode(answer)[0] ?? null;
     if (size === null) throw new SkeinError('not-found', `the blob ${sha256} is not at its holder any more`);
     return size;
   }
+
+  async #ask(peer: PeerId, method: string, body: Uint8Array, signal: AbortSignal): Promise<Uint8Array> {
+    try {
+      return await this.#transport.call(peer, 'blob', method, body, { timeoutMs: CALL_TIMEOUT_MS, signal });
+    } catch (cause) {
+      if (!(cause instanceof SkeinError) || !isOurs(cause)) throw cause;
+      throw new SkeinError('transfer-failed', `${peer} cannot read its disk: ${cause.message}`, { cause });
+    }
+  }
 }
 
-/** Failures of this side's disk: another holder would not do better. */
+/** Failures of this side's disk, once a holder's own are told apart: another holder would not do better. */
 function isOurs(error: SkeinError): boolean {
   return error.code === 'disk-full' || error.code === 'folder-unusable';
 }

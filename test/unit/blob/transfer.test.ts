@@ -329,6 +329,43 @@ test('a long delivery is asked for again until it is done, from where it was', a
   assert.is(new Set(wire.reads.map(({ offset }) => offset)).size, wire.reads.length, 'no chunk came twice');
 });
 
+test('a holder that cannot read its disk leads to the next one', async ({ wire, worker, gateway, other, signal }) => {
+  const sha256 = await gateway.keep(pattern(10));
+  await other.keep(pattern(10));
+  wire.onRead = async ({ peer }, answer) => {
+    if (peer === gateway.peer) throw new SkeinError('folder-unusable', 'input/output error');
+    return answer();
+  };
+  assert.is(await codeOf(worker.fetcher.fetch(sha256, [gateway.peer], signal)), 'transfer-failed');
+  await worker.fetcher.fetch(sha256, [gateway.peer, other.peer], signal);
+  assert.ok(await worker.has(sha256));
+});
+
+test('a gateway that let a request go unanswered is asked last from then on', async ({
+  wire,
+  worker,
+  gateway,
+  other,
+  signal,
+}) => {
+  const blobs: Sha256[] = [];
+  for (let n = 1; n <= 6; n++) {
+    blobs.push(await gateway.keep(pattern(10 * n)));
+    await other.keep(pattern(10 * n));
+  }
+  wire.onRead = async ({ peer }, answer) => {
+    if (peer === gateway.peer) throw new SkeinError('no-answer', 'it was stopped');
+    return answer();
+  };
+  for (const sha256 of blobs) await worker.fetcher.fetch(sha256, [gateway.peer, other.peer], signal);
+  const silent = wire.reads.filter(({ peer }) => peer === gateway.peer);
+  assert.is(silent.length, 1);
+  const alone = await gateway.keep(pattern(99));
+  wire.onRead = (_, answer) => answer();
+  await worker.fetcher.fetch(alone, [gateway.peer, other.peer], signal);
+  assert.ok(await worker.has(alone), 'it is asked all the same');
+});
+
 test('inputs come from whichever gateway has them', async ({ worker, gateway, other, signal }) => {
   const blobs = [await gateway.keep(pattern(10)), await other.keep(pattern(2 * CHUNK))];
   await worker.carrier([gateway, other]).fetch(blobs, signal);
