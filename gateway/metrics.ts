@@ -47,7 +47,10 @@ export class Metrics {
   }
 
   /** The page, and the type it is of. */
-  async page(status: MeshStatus): Promise<{ readonly text: string; readonly type: string }> {
+  async page(
+    status: MeshStatus,
+    quiet: ReadonlyMap<string, number>,
+  ): Promise<{ readonly text: string; readonly type: string }> {
     const { Counter, Gauge, Registry } = await import('prom-client');
     const registry = new Registry();
     const registers = [registry];
@@ -76,6 +79,13 @@ export class Metrics {
     gauge('voters_healthy', 'Voters that answer', status.voters.healthy);
     gauge('disk_ok', '1 while the disk takes writes', status.disk === 'ok' ? 1 : 0);
     gauge('ready', '1 while submissions are taken', status.ready ? 1 : 0);
+    const ages = new Gauge({
+      name: 'skein_duty_age_seconds',
+      help: 'Time since the last complete pass of a duty',
+      labelNames: ['duty'],
+      registers,
+    });
+    for (const [duty, ms] of quiet) ages.set({ duty }, ms / 1000);
     gauge('resident_memory_bytes', 'Memory of this node', process.memoryUsage.rss());
     return { text: await registry.metrics(), type: registry.contentType };
   }

@@ -61,6 +61,8 @@ export interface MeshPort {
   /** Fences that workers report as begun: a granted task shows as `running` once it is heard. */
   begun(task: TaskRow): boolean;
   peers(): readonly PeerView[];
+  /** Milliseconds since the last complete pass of each duty. */
+  quiet(): ReadonlyMap<string, number>;
   /** Facts for placement known at submission: undefined, or the sentence why no known member could meet the needs. */
   unmet(
     needs: { cpu?: number | 'all'; memBytes?: number; diskBytes?: number; gpu?: number } | undefined,

@@ -143,6 +143,10 @@ export class Mesh implements MeshPort {
     return this.#parts.peers();
   }
 
+  quiet(): ReadonlyMap<string, number> {
+    return this.#parts.leader.quiet();
+  }
+
   unmet(needs: Parameters<MeshPort['unmet']>[0]): string | undefined {
     return unmetSentence(needs, this.#parts.leader.roster.offers());
   }

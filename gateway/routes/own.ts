@@ -52,7 +52,7 @@ export function ownRoutes(app: App, context: Context): void {
       ...(context.loopback ? {} : { onRequest: requires(mesh, 'read') }),
     },
     async (_request, reply) => {
-      const { text, type } = await context.metrics.page(mesh.status());
+      const { text, type } = await context.metrics.page(mesh.status(), mesh.quiet());
       return reply.header('content-type', type).send(text);
     },
   );

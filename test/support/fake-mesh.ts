@@ -194,6 +194,10 @@ export class FakeMesh implements MeshPort {
     return outputs?.kind === 'inline' ? outputs.files : [];
   }
 
+  quiet(): ReadonlyMap<string, number> {
+    return new Map([['reaper', 1500]]);
+  }
+
   newJobId(): JobId {
     return makeJobId(this.#random.bytes(10));
   }

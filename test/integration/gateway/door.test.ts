@@ -218,6 +218,7 @@ test('figures need no key on loopback, and one elsewhere', async ({ door }) => {
   await door.submit();
   const page = await door.ask('/metrics', { key: null });
   assert.match(page.bytes.toString(), /skein_http_requests_total\{method="POST",route="\/v1\/jobs",status="201"\} 1/);
+  assert.match(page.bytes.toString(), /skein_duty_age_seconds\{duty="reaper"\} 1\.5/);
   const open = await Door.open({ host: '0.0.0.0' });
   try {
     open.url = `http://127.0.0.1:${open.port}`;
