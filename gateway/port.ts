@@ -87,6 +87,7 @@ export interface MeshPort {
 }
 
 export interface BlobPort {
+  /** Undefined where no gateway has it that can be asked; otherwise it is here now, as what is read is. */
   stat(sha256: Sha256): Promise<{ readonly sizeBytes: number } | undefined>;
   put(
     sha256: Sha256,
@@ -104,4 +105,8 @@ export interface BlobPort {
   ): Promise<{ offset: number; done: boolean }>;
   read(sha256: Sha256, range?: { offset: number; sizeBytes: number }): Promise<Readable>;
   readSpan(span: Span): Promise<Readable>;
+  /** Those that no gateway has that can be asked; at most `max`. */
+  lacking(blobs: Iterable<Sha256>, max?: number): Promise<Sha256[]>;
+  /** Sees to it that they are on as many gateways as they should be, or can be for now, before the log names them. */
+  copy(blobs: Iterable<Sha256>): Promise<void>;
 }

@@ -11,7 +11,6 @@ import type { BlobPort } from './port.ts';
 /** Of the 64 KiB that a record may have; the rest of the command comes on top. A body up to this fits as it is. */
 export const SPEC_BYTES_MAX = 60 * 1024;
 const MISSING_SHOWN = 1000;
-const STATS_AT_ONCE = 32;
 
 /** Fails with `invalid-request` that names the field. */
 export function checkSpec(spec: JobSpec): void {
@@ -20,16 +19,23 @@ export function checkSpec(spec: JobSpec): void {
   throw new SkeinError('invalid-request', `the body's field ${fault.field} ${fault.expected}`, { extra: { ...fault } });
 }
 
-/** The blobs that a job names and this mesh does not hold; at most 1,000. Manifests that are here are read, too. */
-export async function missingBlobs(blobs: BlobPort, spec: JobSpec): Promise<Sha256[]> {
-  const named = namedBlobs(spec);
-  if (named.size === 0) return [];
-  const missing = await absent(blobs, named);
-  if (missing.length > 0) return missing;
-  return absent(blobs, await inManifests(blobs, spec));
+export interface NamedBlobs {
+  readonly named: ReadonlySet<Sha256>;
+  /** Those that this mesh does not hold; at most 1,000. */
+  readonly missing: readonly Sha256[];
 }
 
-function namedBlobs(spec: JobSpec): Set<Sha256> {
+/** What a job names, in manifests too where none is missing. */
+export async function namedBlobs(blobs: BlobPort, spec: JobSpec): Promise<NamedBlobs> {
+  const named = namedDirectly(spec);
+  if (named.size === 0) return { named, missing: [] };
+  const missing = await blobs.lacking(named, MISSING_SHOWN);
+  if (missing.length > 0) return { named, missing };
+  const listed = await inManifests(blobs, spec);
+  return { named: named.union(listed), missing: await blobs.lacking(listed, MISSING_SHOWN) };
+}
+
+export function namedDirectly(spec: JobSpec): Set<Sha256> {
   const named = new Set<Sha256>();
   const add = (sha256: string | undefined) => sha256 !== undefined && named.add(sha256 as Sha256);
   add(spec.script?.sha256);
@@ -110,19 +116,6 @@ function collect(inputs: readonly InputFile[], named: Set<Sha256>): void {
     throw new SkeinError('invalid-request', `in a manifest, the field ${fault.field} ${fault.expected}`);
   }
   for (const { sha256 } of inputs) if (sha256 !== undefined) named.add(sha256 as Sha256);
-}
-
-async function absent(blobs: BlobPort, named: ReadonlySet<Sha256>): Promise<Sha256[]> {
-  const missing: Sha256[] = [];
-  const left = named.values();
-  const look = async (): Promise<void> => {
-    for (const sha256 of left) {
-      if (missing.length >= MISSING_SHOWN) return;
-      if ((await blobs.stat(sha256)) === undefined) missing.push(sha256);
-    }
-  };
-  await Promise.all(Array.from({ length: Math.min(STATS_AT_ONCE, named.size) }, look));
-  return missing;
 }
 
 /** The spec as the log takes it: lists that make it too long are put into blobs of their own. */

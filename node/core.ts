@@ -2,6 +2,7 @@
 import type { Random } from '../protocol/random.ts';
 import type { Clock } from '../protocol/time.ts';
 import type { MemberList } from '../protocol/wire/members.ts';
+import type { Fetcher } from './blob/fetch.ts';
 import type { FileBlobStore } from './blob/files.ts';
 import type { NodeOptions } from './config/node-options.ts';
 import type { Kept } from './data-folder.ts';
@@ -24,6 +25,8 @@ export interface Core {
   readonly storage: LevelStorage;
   readonly book: MemberBook;
   readonly blobs: FileBlobStore;
+  /** One for the node: whoever wants a blob shares its transfer. */
+  readonly fetcher: Fetcher;
   readonly transport: Libp2pTransport;
   readonly gossip: Gossip;
   readonly machine: Machine;

@@ -8,14 +8,19 @@ import { type MemberList, memberListCodec } from '../protocol/wire/members.ts';
 import type { Located } from '../protocol/wire/shapes.ts';
 import { workMethods } from '../protocol/wire/work.ts';
 import { ensureAdminKey } from './admin-key.ts';
+import { Copies } from './blob/copies.ts';
+import { MeshBlobs } from './blob/mesh-blobs.ts';
+import { Restorer } from './blob/restore.ts';
 import type { ReplicatedLog } from './consensus/log.ts';
 import type { Core } from './core.ts';
 import { type Kept, saveKept } from './data-folder.ts';
 import type { BeatStatus } from './gossip/gossip.ts';
 import { isLoopback } from './gossip/neighbours.ts';
+import { gatewayPeers } from './leader/gateway-peers.ts';
 import { housekeeping } from './leader/housekeeping.ts';
 import { Intake } from './leader/intake.ts';
 import { Leader } from './leader/leader.ts';
+import { ResultBlobs } from './leader/result-blobs.ts';
 import { OpenTickets } from './membership/open-tickets.ts';
 import { Mesh } from './mesh.ts';
 
@@ -25,9 +30,12 @@ const HTTP_PORTS_TRIED = 64;
 export class GatewayPart {
   readonly leader: Leader;
   readonly mesh: Mesh;
+  readonly copies: Copies;
   readonly #core: Core;
   readonly #log: ReplicatedLog;
   readonly #intake: Intake;
+  readonly #blobs: MeshBlobs;
+  readonly #restorer: Restorer;
   readonly #tickets: OpenTickets;
   #kept: Kept;
   #door: Gateway | undefined;
@@ -42,17 +50,31 @@ export class GatewayPart {
   }
 
   private constructor(core: Core, log: ReplicatedLog) {
-    const { transport, blobs, clock, out, gossip, random, version } = core;
+    const { transport, blobs: store, fetcher, clock, out, gossip, random, version } = core;
     this.#core = core;
     this.#kept = core.kept;
     this.#log = log;
     const announce = gossip.announce.bind(gossip);
+    const gateways = gatewayPeers(() => this.leader.roster, transport);
+    const blobs = new MeshBlobs({ transport, store, fetcher, gateways, clock });
+    this.copies = new Copies({ transport, store, gateways, clock, out });
+    const scan = <Row>(prefix: string) => log.scan<Row>(prefix);
+    this.#blobs = blobs;
+    this.#restorer = new Restorer({
+      transport,
+      store,
+      gateways,
+      clock,
+      scan,
+      lists: blobs,
+      random: random.fork('copies'),
+    });
     this.leader = new Leader({ log, transport, blobs, clock, out, announce });
     this.#tickets = new OpenTickets({ log, clock });
     this.#intake = new Intake({
       log,
       transport,
-      blobs,
+      results: new ResultBlobs({ blobs, copies: this.copies, gateways, clock }),
       clock,
       roster: this.leader.roster,
       answers: this.leader.answers,
@@ -69,7 +91,9 @@ export class GatewayPart {
       log,
       leader: this.leader,
       transport,
+      store,
       blobs,
+      copies: this.copies,
       clock,
       random,
       version,
@@ -85,7 +109,8 @@ export class GatewayPart {
     book.joinableWhile(() => this.#tickets.any());
     book.show(this.memberList());
     const settings = () => this.leader.settings();
-    this.leader.start(housekeeping({ log: this.#log, blobs, clock, random: random.fork('sweep'), out, settings }));
+    const parts = { log: this.#log, blobs, lists: this.#blobs, restorer: this.#restorer, clock, out, settings };
+    this.leader.start(housekeeping({ ...parts, random: random.fork('sweep') }));
     this.#log.onApplied(({ entries }) => {
       this.#tickets.onApplied(entries);
       if (entries.some(({ command }) => command.kind.startsWith('member.'))) this.#showMembers();

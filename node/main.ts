@@ -8,6 +8,7 @@ import type { Clock } from '../protocol/time.ts';
 import { type MemberList, memberListCodec } from '../protocol/wire/members.ts';
 import { decodeTicket, type Ticket } from '../protocol/wire/ticket.ts';
 import { workMethods } from '../protocol/wire/work.ts';
+import { Fetcher } from './blob/fetch.ts';
 import { FileBlobStore } from './blob/files.ts';
 import { BlobServer } from './blob/transfer.ts';
 import { ownVersion } from './cli/version.ts';
@@ -156,7 +157,8 @@ async function start(options: NodeOptions, started: (() => Promise<void>)[]): Pr
     },
     { name, roles: kept.roles as Role[], version: shared.version },
   );
-  const core: Core = { ...shared, kept, transport: transport.transport, gossip };
+  const fetcher = new Fetcher({ transport: transport.transport, store: blobs });
+  const core: Core = { ...shared, kept, transport: transport.transport, gossip, fetcher };
   let gatewayPart: GatewayPart | undefined;
   if (consensus !== undefined) {
     // Loaded here alone: a worker starts in a sixth less time without the HTTP door's code.
@@ -170,7 +172,8 @@ async function start(options: NodeOptions, started: (() => Promise<void>)[]): Pr
     if (book.isGateway(from) && (await book.accept(memberListCodec.decode(body)))) workerPart?.onMembers();
     return new Uint8Array();
   });
-  new BlobServer({ transport: transport.transport, store: blobs, clock }, { gateway }).start();
+  const copies = gatewayPart?.copies;
+  new BlobServer({ transport: transport.transport, store: blobs, fetcher, clock, copies }, { gateway }).start();
   gossip.start();
   await lookUpOthers(core, asked);
   started.push(async () => gossip.stop());
@@ -180,7 +183,7 @@ async function start(options: NodeOptions, started: (() => Promise<void>)[]): Pr
     new Neighbours({ transport: transport.transport, table: gossip.table, members, clock }).start(linked.signal);
   }
   if (kept.roles.includes('worker')) {
-    workerPart = await WorkerPart.start(core);
+    workerPart = await WorkerPart.start(core, copies);
     const part = workerPart;
     started.push(() => part.stop({ keep: false }));
     const looking = new AbortController();

@@ -12,14 +12,20 @@ import { type AttemptRow, keys, type RowKey, type TaskRow, type View } from '../
 import type { Clock } from '../protocol/time.ts';
 import { outputManifest } from '../protocol/wire/manifest.ts';
 import { logChunkMaxBytes, logPartCodec, logReadCodec, workMethods } from '../protocol/wire/work.ts';
+import type { Copies } from './blob/copies.ts';
+import type { MeshBlobs } from './blob/mesh-blobs.ts';
 import type { BlobStore } from './blob/port.ts';
 import type { ReplicatedLog } from './consensus/log.ts';
+import { inTime } from './in-time.ts';
 import type { Leader } from './leader/leader.ts';
 import { ManifestCache } from './manifest-cache.ts';
 import { unmetSentence, verdictOf } from './policy/waiting.ts';
 import type { Transport } from './transport/port.ts';
 
 const PROPOSE_TIMEOUT_MS = 10_000;
+/** A submission is answered within what a client waits, copied or not. */
+const GATHER_MS = 8_000;
+const COPY_MS = 8_000;
 const BARRIER_TIMEOUT_MS = 5_000;
 const LOG_CALL_SLACK_MS = 5_000;
 const LOG_POLL_MS = 100;
@@ -30,7 +36,10 @@ export interface MeshParts {
   readonly log: ReplicatedLog;
   readonly leader: Leader;
   readonly transport: Transport;
-  readonly blobs: BlobStore;
+  /** This node's own. */
+  readonly store: BlobStore;
+  readonly blobs: MeshBlobs;
+  readonly copies: Copies;
   readonly clock: Clock;
   readonly random: Random;
   readonly version: string;
@@ -45,7 +54,7 @@ export class Mesh implements MeshPort {
 
   constructor(parts: MeshParts) {
     this.#parts = parts;
-    this.blobs = blobPort(parts.blobs);
+    this.blobs = blobPort(parts);
   }
 
   status(): MeshStatus {
@@ -244,22 +253,30 @@ export class Mesh implements MeshPort {
   }
 }
 
-function blobPort(blobs: BlobStore): BlobPort {
+function blobPort({ store, blobs, copies, clock }: MeshParts): BlobPort {
   return {
     stat: (sha256) => blobs.stat(sha256),
     async put(sha256, source, sizeBytes, signal) {
-      if ((await blobs.stat(sha256)) !== undefined) {
+      if ((await store.stat(sha256)) !== undefined) {
         // Drained and not kept: the client sends its body whatever the answer.
         for await (const _ of source) signal.throwIfAborted();
         return { existed: true };
       }
-      await blobs.put(source, { sha256, ...(sizeBytes !== undefined && { maxBytes: sizeBytes }) }, signal);
+      await store.put(source, { sha256, ...(sizeBytes !== undefined && { maxBytes: sizeBytes }) }, signal);
       return { existed: false };
     },
-    uploadOffset: (sha256) => blobs.uploadOffset(sha256),
+    uploadOffset: (sha256) => store.uploadOffset(sha256),
     uploadAppend: (sha256: Sha256, offset, totalBytes, source, signal) =>
-      blobs.uploadAppend(sha256, offset, totalBytes, source, signal),
+      store.uploadAppend(sha256, offset, totalBytes, source, signal),
     read: (sha256, range): Promise<Readable> => blobs.read(sha256, range),
     readSpan: ({ blob, offset, sizeBytes }): Promise<Readable> => blobs.read(blob, { offset, sizeBytes }),
+    lacking: (hashes, max) => blobs.lacking(hashes, max),
+    async copy(hashes) {
+      if (copies.isSole()) return;
+      const named = [...hashes];
+      // What does not come in time is on another gateway all the same.
+      await blobs.gather(named, { withinMs: GATHER_MS });
+      await inTime(clock, COPY_MS, () => copies.make(named));
+    },
   };
 }

@@ -4,6 +4,7 @@ import { totalmem } from 'node:os';
 import { join } from 'node:path';
 import type { PeerId } from '../protocol/ids.ts';
 import { workMethods } from '../protocol/wire/work.ts';
+import type { Copies } from './blob/copies.ts';
 import { GatewayCarrier } from './blob/transfer.ts';
 import type { Core } from './core.ts';
 import { workerMemory } from './data-folder.ts';
@@ -30,7 +31,8 @@ export class WorkerPart {
   readonly #isCache: boolean;
   readonly #stopped = new AbortController();
 
-  static async start(core: Core): Promise<WorkerPart> {
+  /** @param copies where this node is a gateway too */
+  static async start(core: Core, copies?: Copies): Promise<WorkerPart> {
     const { options, clock, random, out } = core;
     const attemptsFolder = join(options.dataFolder, 'attempts');
     await mkdir(attemptsFolder, { recursive: true, mode: 0o700 });
@@ -38,7 +40,7 @@ export class WorkerPart {
       { clock, random: random.fork('runtime'), log: out },
       { runFolder: join(options.dataFolder, 'run'), attemptsFolder },
     );
-    const part = new WorkerPart(core, runtime, attemptsFolder);
+    const part = new WorkerPart(core, runtime, { attemptsFolder, copies });
     await part.worker.start();
     part.#boundCache();
     void runtime
@@ -47,8 +49,12 @@ export class WorkerPart {
     return part;
   }
 
-  private constructor(core: Core, runtime: ProcessRuntime, attemptsFolder: string) {
-    const { transport, storage, clock, out, gossip, members, blobs, kept } = core;
+  private constructor(
+    core: Core,
+    runtime: ProcessRuntime,
+    { attemptsFolder, copies }: { readonly attemptsFolder: string; readonly copies: Copies | undefined },
+  ) {
+    const { transport, storage, clock, out, gossip, members, blobs, fetcher, kept } = core;
     this.#core = core;
     this.#gateways = new Gateways(transport);
     this.#gateways.update(members.current().gateways as { peerId: PeerId; addresses: string[] }[]);
@@ -56,7 +62,14 @@ export class WorkerPart {
     // A gateway's store is no cache: what it holds is swept by the log's references.
     this.#isCache = !kept.roles.includes('gateway');
     const room = new Room(core.options.dataFolder, clock, () => this.#evict(0));
-    const carrier = new GatewayCarrier({ transport, store: blobs, clock, gateways: () => this.#gateways.peers });
+    const carrier = new GatewayCarrier({
+      transport,
+      store: blobs,
+      fetcher,
+      clock,
+      gateways: () => this.#gateways.peers,
+      copies,
+    });
     const workshop = new FileWorkshop(
       { store: blobs, carrier, room, clock, out },
       {

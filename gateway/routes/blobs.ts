@@ -10,7 +10,6 @@ import { about, Bytes, HashParam, raw, refusals, unchanged } from '../described.
 import { gone } from '../gone.ts';
 import { serve } from '../serve.ts';
 
-const CHECKS_AT_ONCE = 16;
 const offsetHeader = { 'upload-offset': Type.Integer({ description: 'how many bytes are there' }) };
 
 export function blobRoutes(app: App, context: Context): void {
@@ -43,14 +42,9 @@ export function blobRoutes(app: App, context: Context): void {
 
 async function check({ mesh }: Context, hashes: readonly Sha256[]): Promise<BlobCheck> {
   const missing: BlobCheck['missing'] = [];
-  const left = new Set(hashes).values();
-  const look = async (): Promise<void> => {
-    for (const sha256 of left) {
-      if ((await mesh.blobs.stat(sha256)) !== undefined) continue;
-      missing.push({ sha256, offset: await mesh.blobs.uploadOffset(sha256) });
-    }
-  };
-  await Promise.all(Array.from({ length: CHECKS_AT_ONCE }, look));
+  for (const sha256 of await mesh.blobs.lacking(hashes)) {
+    missing.push({ sha256, offset: await mesh.blobs.uploadOffset(sha256) });
+  }
   return { schema: 'skein.blobcheck/1', missing };
 }
 

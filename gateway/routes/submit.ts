@@ -12,7 +12,7 @@ import type { App, Context, Reply, Request } from '../context.ts';
 import { about, IdempotencyHeader, query, refusals } from '../described.ts';
 import { gone } from '../gone.ts';
 import { answerOf, idempotencyOf } from '../idempotency.ts';
-import { checkSpec, fitRecord, missingBlobs, SPEC_BYTES_MAX } from '../submission.ts';
+import { checkSpec, fitRecord, namedBlobs, namedDirectly, SPEC_BYTES_MAX } from '../submission.ts';
 
 const BODY_BYTES_MAX = 32 * 1024 * 1024;
 
@@ -54,7 +54,7 @@ async function plan({ mesh }: Context, spec: JobSpec): Promise<JobPlan> {
     tasks: taskCount(spec),
     fits: unmet === undefined,
     sentence: unmet ?? null,
-    missingBlobs: await missingBlobs(mesh.blobs, spec),
+    missingBlobs: [...(await namedBlobs(mesh.blobs, spec)).missing],
     estimate: null,
     spec: specView(spec),
   };
@@ -64,15 +64,17 @@ async function submit({ mesh }: Context, request: Request, reply: Reply, spec: J
   const { key } = callerIn(request);
   // Over the body as it came: putting lists into blobs afterwards changes nothing of what was asked.
   const idempotency = idempotencyOf(request, 'submit', withDefaults(spec));
-  const missing = await missingBlobs(mesh.blobs, spec);
+  const { named, missing } = await namedBlobs(mesh.blobs, spec);
   if (missing.length > 0) throw blobsMissing(missing);
   const fits = Number(request.headers['content-length']) <= SPEC_BYTES_MAX;
+  const fitted = fits ? spec : await fitRecord(mesh.blobs, spec, gone(reply));
+  await mesh.blobs.copy(fits ? named : named.union(namedDirectly(fitted)));
   const at = mesh.now();
   const { outcome } = await mesh.propose({
     kind: 'job.submitted',
     jobId: mesh.newJobId(),
     project: key.project,
-    spec: fits ? spec : await fitRecord(mesh.blobs, spec, gone(reply)),
+    spec: fitted,
     taskCount: taskCount(spec),
     by: key.name,
     idempotency,

@@ -2,6 +2,7 @@
 // Which few is another matter at each pass, as chance is mixed in: what one sweep spares by mistake, the next removes.
 import type { Sha256 } from '../../protocol/ids.ts';
 import type { Random } from '../../protocol/random.ts';
+import { mix } from '../policy/mix.ts';
 
 /** 16 MiB: one in a hundred thousand mistaken at 5 million marks, one in fifty at 15 million. */
 const BITS = 2 ** 27;
@@ -25,19 +26,13 @@ export class Marks {
     return this.#bits(sha256).every((bit) => ((this.#words[bit >>> 5] as number) & (1 << (bit & 31))) !== 0);
   }
 
-  /** A hash is chance enough: two words of it, stepped through (Kirsch and Mitzenmacher, 2006), give all probes. */
+  /**
+   * A hash is chance enough: two words of it, stepped through (Kirsch and Mitzenmacher, 2006), give all probes. Mixed, as the
+   * salt must change more than the bits it is laid over.
+   */
   #bits(sha256: Sha256): number[] {
     const start = mix(Number.parseInt(sha256.slice(0, 8), 16) ^ this.#salt);
     const step = mix(Number.parseInt(sha256.slice(8, 16), 16) ^ this.#salt) | 1;
     return Array.from({ length: PROBES }, (_, n) => ((start + n * step) >>> 0) % BITS);
   }
-}
-
-/** The salt must change more than the bits it is laid over (MurmurHash3's finish). */
-function mix(word: number): number {
-  let mixed = word ^ (word >>> 16);
-  mixed = Math.imul(mixed, 0x85ebca6b);
-  mixed ^= mixed >>> 13;
-  mixed = Math.imul(mixed, 0xc2b2ae35);
-  return (mixed ^ (mixed >>> 16)) >>> 0;
 }

@@ -3,26 +3,32 @@
 import { SkeinError } from '../../protocol/errors.ts';
 import type { PeerId, Sha256 } from '../../protocol/ids.ts';
 import type { Clock } from '../../protocol/time.ts';
-import { blobBatchMax, blobMethods, pullCodec, readCodec, sizesCodec, statCodec } from '../../protocol/wire/blob.ts';
+import { blobMethods, pullCodec, readCodec, sizesCodec, statCodec } from '../../protocol/wire/blob.ts';
+import { inTime } from '../in-time.ts';
+import { ranked } from '../policy/holders.ts';
 import type { Transport } from '../transport/port.ts';
-import { Fetcher } from './fetch.ts';
+import { unlessAborted } from '../unless-aborted.ts';
+import type { Copies } from './copies.ts';
+import type { Fetcher } from './fetch.ts';
 import { Limiter } from './limiter.ts';
-import type { BlobStore } from './port.ts';
+import { batchesOf, offer } from './offer.ts';
+import type { BlobStat, BlobStore } from './port.ts';
 
 const READS_AT_ONCE = 16;
 const READS_WAITING_MAX = 4096;
 const PULLS_MAX = 8192;
 /** How long a gateway lets a worker wait before it says that a pull still goes on. */
 const PULL_ANSWER_MS = 10_000;
-const PULL_CALL_MS = 30_000;
-const ASK_AGAIN_MS = 100;
 /** A pull is ended by its own time limits, chunk by chunk. */
 const never = new AbortController().signal;
 
 export interface BlobServerParts {
   readonly transport: Transport;
   readonly store: BlobStore;
+  readonly fetcher: Fetcher;
   readonly clock: Clock;
+  /** A gateway's. */
+  readonly copies?: Pick<Copies, 'make' | 'isGateway'> | undefined;
 }
 
 /** Answers requests on channel `blob`. */
@@ -32,6 +38,7 @@ export class BlobServer {
   readonly #clock: Clock;
   readonly #gateway: boolean;
   readonly #fetcher: Fetcher;
+  readonly #copies: BlobServerParts['copies'];
   readonly #reads = new Limiter({ max: READS_AT_ONCE, waitingMax: READS_WAITING_MAX });
   readonly #pulls = new Map<Sha256, Promise<void>>();
 
@@ -40,7 +47,8 @@ export class BlobServer {
     this.#store = parts.store;
     this.#clock = parts.clock;
     this.#gateway = options.gateway;
-    this.#fetcher = new Fetcher(parts);
+    this.#fetcher = parts.fetcher;
+    this.#copies = parts.copies;
   }
 
   /** Once per node, whatever its roles: gateways fetch from workers. */
@@ -62,18 +70,14 @@ export class BlobServer {
   }
 
   async #onPull(from: PeerId, body: Uint8Array): Promise<Uint8Array> {
-    const pulls: Promise<void>[] = [];
-    for (const { sha256 } of pullCodec.decode(body)) pulls.push(this.#pull(from, sha256));
-    const answered = new AbortController();
-    const late = this.#clock.sleep(PULL_ANSWER_MS, answered.signal).then(() => {
-      throw new SkeinError('not-durable', 'the gateway still fetches the blobs');
+    const offered = pullCodec.decode(body).map(({ sha256 }) => sha256);
+    const kept = await inTime(this.#clock, PULL_ANSWER_MS, async () => {
+      await allOf(offered.map((sha256) => this.#pull(from, sha256)));
+      // A worker is told once it may forget them. A gateway sees to the copies itself.
+      if (this.#copies?.isGateway(from) === false) await this.#copies.make(offered);
+      return true;
     });
-    late.catch(() => undefined); // the answer came first
-    try {
-      await Promise.race([Promise.all(pulls), late]);
-    } finally {
-      answered.abort();
-    }
+    if (kept === undefined) throw new SkeinError('not-durable', 'the gateway still fetches the blobs');
     return new Uint8Array();
   }
 
@@ -92,43 +96,55 @@ export class BlobServer {
   }
 }
 
+/** Fails as the first that failed, once none goes on: whoever asks then what came is told all of it. */
+async function allOf(works: readonly Promise<void>[]): Promise<void> {
+  await Promise.allSettled(works);
+  await Promise.all(works);
+}
+
 export interface GatewayCarrierParts {
   readonly transport: Pick<Transport, 'call' | 'self'>;
   readonly store: BlobStore;
+  readonly fetcher: Fetcher;
   readonly clock: Clock;
   /** The gateways to ask, the likeliest first. */
   readonly gateways: () => readonly PeerId[];
+  /** Where this node is a gateway itself. */
+  readonly copies?: Pick<Copies, 'make'> | undefined;
 }
 
 /** A worker's way to and from gateways. */
 export class GatewayCarrier {
   readonly #parts: GatewayCarrierParts;
-  readonly #fetcher: Fetcher;
 
   constructor(parts: GatewayCarrierParts) {
     this.#parts = parts;
-    this.#fetcher = new Fetcher(parts);
   }
 
   /** Fails as Fetcher.fetch. */
   async fetch(blobs: readonly Sha256[], signal: AbortSignal): Promise<void> {
     const gateways = this.#parts.gateways();
-    await Promise.all(blobs.map((sha256) => this.#fetcher.fetch(sha256, gateways, signal)));
+    // Whoever should hold it is asked first: that spreads the load, too.
+    await Promise.all(blobs.map((sha256) => this.#parts.fetcher.fetch(sha256, ranked(sha256, gateways), signal)));
   }
 
   /**
-   * Resolves once one gateway has them all, durably; at once where this node is one. Fails with `not-found` where one of
-   * them is not here, else as the last gateway failed.
+   * Resolves once one gateway has them all, durably, and has seen to their copies; where this node is one, once it has seen to
+   * them itself. Fails with `not-found` where one of them is not here, else as the last gateway failed.
    */
   async deliver(blobs: readonly Sha256[], signal: AbortSignal): Promise<void> {
-    const { gateways, transport } = this.#parts;
+    const { gateways, transport, copies } = this.#parts;
     const peers = gateways();
-    if (blobs.length === 0 || peers.includes(transport.self)) return;
-    const offers = await this.#offers(blobs);
+    if (blobs.length === 0) return;
+    if (peers.includes(transport.self)) {
+      if (copies !== undefined) await unlessAborted(copies.make(blobs), signal);
+      return;
+    }
+    const found = await this.#found(blobs);
     let failure: unknown = new SkeinError('unreachable', 'no gateway is known');
     for (const peer of peers) {
       try {
-        for (const offer of offers) await this.#offer(peer, offer, signal);
+        for (const batch of batchesOf(found)) await offer(this.#parts, peer, batch, signal);
         return;
       } catch (error) {
         if (signal.aborted || !(error instanceof SkeinError)) throw error;
@@ -138,31 +154,13 @@ export class GatewayCarrier {
     throw failure;
   }
 
-  async #offers(blobs: readonly Sha256[]): Promise<readonly Uint8Array[]> {
-    const sized: { sha256: Sha256; sizeBytes: number }[] = [];
+  async #found(blobs: readonly Sha256[]): Promise<readonly BlobStat[]> {
+    const found: BlobStat[] = [];
     for (const sha256 of blobs) {
       const blob = await this.#parts.store.stat(sha256);
       if (blob === undefined) throw new SkeinError('not-found', `the blob ${sha256} is not here to be delivered`);
-      sized.push(blob);
+      found.push(blob);
     }
-    const batches: Uint8Array[] = [];
-    for (let at = 0; at < sized.length; at += blobBatchMax) {
-      batches.push(pullCodec.encode(sized.slice(at, at + blobBatchMax)));
-    }
-    return batches;
-  }
-
-  /** Asks again for as long as the gateway says that it still fetches: it gives up by itself when nothing comes. */
-  async #offer(peer: PeerId, offer: Uint8Array, signal: AbortSignal): Promise<void> {
-    for (;;) {
-      try {
-        const options = { timeoutMs: PULL_CALL_MS, signal };
-        await this.#parts.transport.call(peer, 'blob', blobMethods.pull, offer, options);
-        return;
-      } catch (error) {
-        if (!(error instanceof SkeinError) || error.code !== 'not-durable') throw error;
-        await this.#parts.clock.sleep(ASK_AGAIN_MS, signal);
-      }
-    }
+    return found;
   }
 }

@@ -9,6 +9,7 @@ import { keys } from '../../protocol/state/rows.ts';
 import type { Clock } from '../../protocol/time.ts';
 import { encodeGrants, type PushedGrant, recallCodec, workMethods } from '../../protocol/wire/work.ts';
 import type { ReplicatedLog } from '../consensus/log.ts';
+import { inTime } from '../in-time.ts';
 import type { Log } from '../log.ts';
 import { type Placement, place, recalls } from '../policy/placement.ts';
 import type { Transport } from '../transport/port.ts';
@@ -20,6 +21,8 @@ const ROUND_MAX = 512;
 const PROPOSE_TIMEOUT_MS = 10_000;
 const PUSH_TIMEOUT_MS = 5_000;
 const RECALL_QUIET_MS = 250;
+/** A list that has to come from another gateway first must not delay the answer to a heartbeat. */
+const LIST_WAIT_MS = 500;
 /** What reading a list of items again will not mend. */
 const LASTING: ReadonlySet<ErrorCode> = new Set(['not-found', 'invalid-request', 'too-large', 'digest-mismatch']);
 
@@ -184,7 +187,7 @@ export class Granting {
    */
   async #fromManifest(spec: JobSpec, n: number, fence: Fence): Promise<ItemEntry | { fault: string } | 'later'> {
     try {
-      return await this.#parts.items.entry(spec, n);
+      return (await inTime(this.#parts.clock, LIST_WAIT_MS, () => this.#parts.items.entry(spec, n))) ?? 'later';
     } catch (error) {
       const lasting = error instanceof SkeinError && LASTING.has(error.code);
       this.#parts.out.warn({ fence, task: n, err: error, lasting }, 'a granted task has no description');

@@ -1,5 +1,5 @@
-// The slow duties: jobs, idempotency keys and tickets kept no longer leave the log, by record; blobs that no row names any
-// more leave the disk.
+// The slow duties: jobs, idempotency keys and tickets kept no longer leave the log, by record and so by the leader. On every
+// gateway, blobs that no row names any more leave the disk, and those that one names are put back where they should be too.
 import type { JobId } from '../../protocol/ids.ts';
 import type { Random } from '../../protocol/random.ts';
 import {
@@ -11,6 +11,7 @@ import {
 } from '../../protocol/state/rows.ts';
 import type { Clock } from '../../protocol/time.ts';
 import type { BlobStore } from '../blob/port.ts';
+import type { Restorer } from '../blob/restore.ts';
 import { sweepBlobs } from '../blob/sweep.ts';
 import type { ReplicatedLog } from '../consensus/log.ts';
 import type { Log } from '../log.ts';
@@ -19,6 +20,8 @@ import type { Duty } from './leader.ts';
 
 const RETENTION_EVERY_MS = 10 * 60_000;
 const SWEEP_EVERY_MS = 60 * 60_000;
+const COPIES_EVERY_MS = 20_000;
+const BARRIER_TIMEOUT_MS = 10_000;
 const PROPOSE_TIMEOUT_MS = 10_000;
 /** A pass drops no more: each is a record in the log, and others want to write too. */
 const DROPS_MAX = 1_000;
@@ -27,6 +30,9 @@ const KEYS_PER_RECORD = 500;
 export interface HousekeepingParts {
   readonly log: ReplicatedLog;
   readonly blobs: BlobStore;
+  /** Reads lists wherever they are in the mesh. */
+  readonly lists: Pick<BlobStore, 'read'>;
+  readonly restorer: Pick<Restorer, 'pass'>;
   readonly clock: Clock;
   readonly random: Random;
   readonly out: Log;
@@ -36,7 +42,8 @@ export interface HousekeepingParts {
 export function housekeeping(parts: HousekeepingParts): readonly Duty[] {
   return [
     { name: 'retention', everyMs: RETENTION_EVERY_MS, pass: (signal) => dropOld(parts, signal) },
-    { name: 'sweep', everyMs: SWEEP_EVERY_MS, pass: (signal) => sweep(parts, signal) },
+    { name: 'sweep', everyMs: SWEEP_EVERY_MS, everywhere: true, pass: (signal) => sweep(parts, signal) },
+    { name: 'copies', everyMs: COPIES_EVERY_MS, everywhere: true, pass: (signal) => parts.restorer.pass(signal) },
   ];
 }
 
@@ -97,9 +104,11 @@ async function heldKeys(log: ReplicatedLog): Promise<readonly HeldKey[]> {
   return held;
 }
 
-async function sweep({ log, blobs, clock, random, out }: HousekeepingParts, signal: AbortSignal): Promise<void> {
+async function sweep({ log, blobs, lists, clock, random, out }: HousekeepingParts, signal: AbortSignal): Promise<void> {
+  // Rows that are behind do not name what was copied here for the latest ones.
+  await log.readBarrier({ timeoutMs: BARRIER_TIMEOUT_MS, signal });
   const scan = <Row>(prefix: string) => log.scan<Row>(prefix);
-  const report = await sweepBlobs({ store: blobs, scan, clock, random }, signal);
+  const report = await sweepBlobs({ store: blobs, lists, scan, clock, random }, signal);
   const { blobs: count, bytes, uploads, failures } = report;
   if (count + uploads > 0) out.info({ count, bytes, uploads }, 'blobs that nothing names any more were removed');
   for (const failure of failures)

@@ -2,10 +2,9 @@
 // transport; what it does to the state is judged by `apply`.
 import { createHash } from 'node:crypto';
 import { SkeinError } from '../../protocol/errors.ts';
-import type { Fence, JobId, PeerId, Sha256 } from '../../protocol/ids.ts';
+import type { Fence, JobId, PeerId } from '../../protocol/ids.ts';
 import { DEFAULT_SETTINGS } from '../../protocol/state/apply-member.ts';
 import type { Command, Outcome } from '../../protocol/state/command.ts';
-import type { Result } from '../../protocol/state/result.ts';
 import { keys } from '../../protocol/state/rows.ts';
 import type { Clock } from '../../protocol/time.ts';
 import { answerCodec, type Heartbeat } from '../../protocol/wire/heartbeat.ts';
@@ -25,10 +24,10 @@ import {
   settledCodec,
   workMethods,
 } from '../../protocol/wire/work.ts';
-import type { BlobStore } from '../blob/port.ts';
 import type { ReplicatedLog } from '../consensus/log.ts';
 import type { Transport } from '../transport/port.ts';
 import type { Answers } from './answers.ts';
+import type { ResultBlobs } from './result-blobs.ts';
 import type { Roster } from './roster.ts';
 
 const PROPOSE_TIMEOUT_MS = 8_000;
@@ -36,7 +35,7 @@ const PROPOSE_TIMEOUT_MS = 8_000;
 interface Parts {
   readonly log: ReplicatedLog;
   readonly transport: Transport;
-  readonly blobs: Pick<BlobStore, 'stat'>;
+  readonly results: Pick<ResultBlobs, 'secure'>;
   readonly clock: Clock;
   readonly roster: Roster;
   readonly answers: Answers;
@@ -73,7 +72,7 @@ export class Intake {
 
   async #finished(from: PeerId, body: Uint8Array): Promise<Uint8Array> {
     const settled = finishedCodec.decode(body).map(async (item): Promise<Settled> => {
-      const missing = await this.#missing(item.result);
+      const missing = await this.#parts.results.secure(item.result, from);
       if (missing !== undefined) {
         return { kind: 'unsettled', code: 'blobs-missing', sentence: `blob ${missing} is not here yet` };
       }
@@ -91,12 +90,6 @@ export class Intake {
       });
     });
     return settledCodec.encode(await Promise.all(settled));
-  }
-
-  /** The first blob that the result names and this gateway lacks: a result is published with its bytes or not at all. */
-  async #missing(result: Result): Promise<Sha256 | undefined> {
-    for (const sha256 of blobsOf(result)) if ((await this.#parts.blobs.stat(sha256)) === undefined) return sha256;
-    return undefined;
   }
 
   async #ended(from: PeerId, body: Uint8Array): Promise<Uint8Array> {
@@ -198,11 +191,3 @@ export class Intake {
 
 const refusedTicket = (sentence: string): SkeinError =>
   new SkeinError('ticket-refused', sentence, { fix: 'make a new one with: skein ticket' });
-
-export function blobsOf(result: Result): ReadonlySet<Sha256> {
-  const named = new Set<Sha256>();
-  for (const span of [result.stdout, result.stderr]) if (span !== null) named.add(span.blob);
-  if (result.outputs.kind === 'manifest') named.add(result.outputs.blob);
-  else for (const file of result.outputs.files) if (file.kind === 'file') named.add(file.span.blob);
-  return named;
-}

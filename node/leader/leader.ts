@@ -1,5 +1,5 @@
 // The leader's loop: grants, deaths, cancellations, retention. It runs on every gateway and acts only while that one leads
-// and has applied its own term's no-op. Duties are level-triggered passes; the age of the last complete one is a metric.
+// and has applied its own term's no-op; what concerns a gateway's own disk is done on each. Duties are level-triggered passes; the age of the last complete one is a metric.
 import type { PeerId } from '../../protocol/ids.ts';
 import { DEFAULT_SETTINGS } from '../../protocol/state/apply-member.ts';
 import { keys, type SettingsRow } from '../../protocol/state/rows.ts';
@@ -20,7 +20,8 @@ import { Roster } from './roster.ts';
 export interface LeaderParts {
   readonly log: ReplicatedLog;
   readonly transport: Transport;
-  readonly blobs: BlobStore;
+  /** Where lists of items are read. */
+  readonly blobs: Pick<BlobStore, 'read'>;
   readonly clock: Clock;
   readonly out: Log;
   /** Publishes the beacon under this node's signature. */
@@ -31,6 +32,8 @@ export interface LeaderParts {
 export interface Duty {
   readonly name: string;
   readonly everyMs: number;
+  /** Whether it is done for this gateway's own disk, whoever leads. */
+  readonly everywhere?: boolean;
   pass(signal: AbortSignal): Promise<void>;
 }
 
@@ -126,7 +129,7 @@ export class Leader {
     const { clock, out } = this.#parts;
     while (!this.#stopped.signal.aborted) {
       try {
-        if (this.#leading) await duty.pass(this.#stopped.signal);
+        if (this.#leading || duty.everywhere === true) await duty.pass(this.#stopped.signal);
         this.#passedAt.set(duty.name, clock.monotonic());
       } catch (error) {
         if (!this.#stopped.signal.aborted)

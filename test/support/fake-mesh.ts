@@ -295,6 +295,8 @@ export class FakeMesh implements MeshPort {
 }
 
 export class FakeBlobs implements BlobPort {
+  /** What was copied to other gateways before the log named it. */
+  readonly copied: Sha256[] = [];
   readonly #whole = new Map<Sha256, Buffer>();
   readonly #partial = new Map<Sha256, Buffer>();
 
@@ -357,6 +359,14 @@ export class FakeBlobs implements BlobPort {
 
   readSpan({ blob, offset, sizeBytes }: Span): Promise<Readable> {
     return this.read(blob, { offset, sizeBytes });
+  }
+
+  async lacking(blobs: Iterable<Sha256>, max?: number): Promise<Sha256[]> {
+    return [...blobs].filter((sha256) => !this.#whole.has(sha256)).slice(0, max);
+  }
+
+  async copy(blobs: Iterable<Sha256>): Promise<void> {
+    this.copied.push(...blobs);
   }
 }
 

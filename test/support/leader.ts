@@ -1,4 +1,5 @@
 // A leader's parts over rows in memory: a log that commits at once or when a test says so, a transport that records.
+import type { BlobStore } from '../../node/blob/port.ts';
 import type { Applied, AppliedBatch, LogStatus, ReplicatedLog } from '../../node/consensus/log.ts';
 import { Answers } from '../../node/leader/answers.ts';
 import { Granting } from '../../node/leader/granting.ts';
@@ -15,7 +16,9 @@ import type { Heartbeat } from '../../protocol/wire/heartbeat.ts';
 import { ManualClock } from './manual-clock.ts';
 import { begunAt, CAT, STARTED, type State } from './state.ts';
 
-class LocalLog implements Pick<ReplicatedLog, 'view' | 'scan' | 'status' | 'propose' | 'readBarrier' | 'onApplied'> {
+class LocalLog
+  implements Pick<ReplicatedLog, 'view' | 'scan' | 'status' | 'propose' | 'readBarrier' | 'onApplied' | 'onStatus'>
+{
   readonly state: State;
   readonly view: State['view'];
   leading = true;
@@ -72,6 +75,10 @@ class LocalLog implements Pick<ReplicatedLog, 'view' | 'scan' | 'status' | 'prop
     }
   }
 
+  onStatus(): () => void {
+    return () => {};
+  }
+
   onApplied(listener: (batch: AppliedBatch) => void): () => void {
     this.#listeners.push(listener);
     return () => {};
@@ -84,7 +91,12 @@ interface Told {
   readonly body: Uint8Array;
 }
 
-export async function leaderOf(state: State) {
+export async function leaderOf(
+  state: State,
+  read: BlobStore['read'] = async () => {
+    throw new SkeinError('not-found', 'no blobs here');
+  },
+) {
   const log = new LocalLog(state) as LocalLog & ReplicatedLog;
   const clock = new ManualClock();
   const stopped = new AbortController();
@@ -122,11 +134,7 @@ export async function leaderOf(state: State) {
     jobs.onApplied(batch.entries);
     roster.onApplied(batch.entries);
   });
-  const items = new Items({
-    read: async () => {
-      throw new SkeinError('not-found', 'no blobs here');
-    },
-  });
+  const items = new Items({ read });
   const granting = new Granting({ log, transport, clock, jobs, roster, items, out: silentLog }, stopped.signal);
   const reaper = new Reaper({ log, transport, clock, roster, out: silentLog }, stopped.signal);
   const answers = new Answers({ log, roster, jobs, granting });

@@ -56,7 +56,7 @@ const transport = {
   handle: (_: string, method: string, handler: Handler) => handlers.set(method, handler),
   call: (_: PeerId, __: string, method: string, body: Uint8Array) => handlers.get(method)?.('two' as PeerId, body),
 } as unknown as Transport;
-new BlobServer({ transport, store, clock }, { gateway: false }).start();
+new BlobServer({ transport, store, fetcher: new Fetcher({ transport, store }), clock }, { gateway: false }).start();
 const other = await storeAt('two');
 const [output] = collected.blobs;
 if (output === undefined) throw new Error('nothing was collected');

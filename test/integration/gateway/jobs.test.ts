@@ -131,6 +131,28 @@ test('long inputs, arguments and environment ride outside the record as well', a
   assert.equal(JSON.parse(rest.bytes.toString()), { args, env: { LONG: 'x'.repeat(5000) } });
 });
 
+test('all that a job names is on other gateways too before the log names it, what the gateway made of it as well', async ({
+  door,
+}) => {
+  const { blobs } = door.mesh;
+  const keep = (content: unknown) => blobs.keep(JSON.stringify(content));
+  const [one, two, stdin] = [keep(1), keep(2), keep('typed')];
+  const list = keep([{ path: 'two', sha256: two }]);
+  const items = keep([{ item: 1, inputs: [{ path: 'one', sha256: one }], inputsManifest: { sha256: list, count: 1 } }]);
+  const copy = blobs.copy.bind(blobs);
+  const before: number[] = [];
+  blobs.copy = async (named) => {
+    before.push(door.mesh.index);
+    await copy(named);
+  };
+  const args = Array.from({ length: 5000 }, (_, at) => `argument-number-${at}`);
+  const spec = { stdin: { sha256: stdin }, items: { manifest: { sha256: items, count: 1 } }, args };
+  const jobId = await door.submit(spec);
+  const { rest } = (await door.ask(`/v1/jobs/${jobId}`)).json.spec;
+  assert.equal(blobs.copied.toSorted(), [one, two, stdin, list, items, rest.sha256].sort());
+  assert.equal(before, [door.mesh.index - 1]);
+});
+
 test('a record that cannot be made to fit is too large', async ({ door }) => {
   isProblem(
     await door.ask('/v1/jobs', { body: { ...COMMAND, command: ['true', 'x'.repeat(70_000)] } }),

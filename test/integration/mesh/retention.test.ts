@@ -97,7 +97,9 @@ class Month {
     await this.#aTicket();
     const settings = () => ({ leaseMs: 15_000, heartbeatMs: 1_000, keepMs: KEEP_DAYS * DAY_MS });
     const { log, blobs } = this;
-    const parts = { log, blobs, clock: { ...this.#clock, now: this.#now }, random, out: silentLog, settings };
+    const clock = { ...this.#clock, now: this.#now };
+    const restorer = { pass: async () => {} };
+    const parts = { log, blobs, lists: blobs, restorer, clock, random, out: silentLog, settings };
     for (const duty of housekeeping(parts)) await duty.pass(AbortSignal.timeout(20_000));
   }
 

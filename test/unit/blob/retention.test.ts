@@ -1,4 +1,5 @@
 // What a row keeps alive, what is kept no longer, and the sweep that follows from both.
+import { Readable } from 'node:stream';
 import { suite } from 'uvu';
 import * as assert from 'uvu/assert';
 import { Marks } from '../../../node/blob/marks.ts';
@@ -168,7 +169,7 @@ sweep.before.each((context) => {
     return (await store.put(source(), {})).sha256;
   };
   context.run = (signal = new AbortController().signal) =>
-    sweepBlobs({ store, scan, clock, random: seededRandom('sweep') }, signal);
+    sweepBlobs({ store, scan, lists: store, clock, random: seededRandom('sweep') }, signal);
   context.left = async () => {
     const names: string[] = [];
     for await (const { sha256 } of store.list()) names.push(sha256);
@@ -257,6 +258,29 @@ sweep('a list that the disk does not give today ends the pass before anything go
   }
   assert.is((await left()).length, 2);
 });
+
+sweep(
+  'what a list names stays, though another gateway has the list; while that one is away nothing goes',
+  async (context) => {
+    const { clock, store, rows, keep, left } = context;
+    const named = await keep('named');
+    const list = [...encodeManifest([{ path: 'a', sha256: named }])];
+    rows.set('job/a', { spec: spec({ inputsManifest: { sha256: hash('e'), count: 1 } }) });
+    await keep('forgotten');
+    clock.jump(2 * DAY);
+    async function* scan<Row>(prefix: string): AsyncGenerator<readonly [RowKey<Row>, Row]> {
+      for (const [key, row] of rows) if (key.startsWith(prefix)) yield [key, row as Row];
+    }
+    const signal = new AbortController().signal;
+    const run = (read: BlobStore['read']) =>
+      sweepBlobs({ store, scan, lists: { read }, clock, random: seededRandom('sweep') }, signal);
+    const away = new SkeinError('unreachable', 'the gateway that has it is away');
+    assert.is(await run(() => Promise.reject(away)).catch((error: unknown) => error), away);
+    assert.is((await left()).length, 2);
+    assert.is((await run(async () => Readable.from(list))).blobs, 1);
+    assert.equal(await left(), [named]);
+  },
+);
 
 sweep('uploads that nobody went on with go too', async ({ clock, store, run }) => {
   const part = async function* (): AsyncGenerator<Uint8Array> {

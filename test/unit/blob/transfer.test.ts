@@ -5,6 +5,7 @@ import * as assert from 'uvu/assert';
 import { Fetcher } from '../../../node/blob/fetch.ts';
 import { MemoryBlobStore } from '../../../node/blob/memory.ts';
 import { BlobServer, GatewayCarrier } from '../../../node/blob/transfer.ts';
+import { ranked } from '../../../node/policy/holders.ts';
 import type { CallOptions, Channel, Handler, Transport } from '../../../node/transport/port.ts';
 import { SkeinError } from '../../../protocol/errors.ts';
 import type { PeerId, Sha256 } from '../../../protocol/ids.ts';
@@ -63,7 +64,8 @@ class Node {
     };
     this.transport = { self: this.peer, call, handle } as unknown as Transport;
     this.fetcher = new Fetcher({ transport: this.transport, store: this.store });
-    new BlobServer({ transport: this.transport, store: this.store, clock: this.clock }, options).start();
+    const { transport, store, fetcher, clock } = this;
+    new BlobServer({ transport, store, fetcher, clock }, options).start();
   }
 
   async keep(bytes: Uint8Array): Promise<Sha256> {
@@ -74,8 +76,8 @@ class Node {
   }
 
   carrier(gateways: readonly Node[]): GatewayCarrier {
-    const { transport, store, clock } = this;
-    return new GatewayCarrier({ transport, store, clock, gateways: () => gateways.map(({ peer }) => peer) });
+    const { transport, store, fetcher, clock } = this;
+    return new GatewayCarrier({ transport, store, fetcher, clock, gateways: () => gateways.map(({ peer }) => peer) });
   }
 
   async has(sha256: Sha256): Promise<boolean> {
@@ -364,6 +366,36 @@ test('a gateway that let a request go unanswered is asked last from then on', as
   wire.onRead = (_, answer) => answer();
   await worker.fetcher.fetch(alone, [gateway.peer, other.peer], signal);
   assert.ok(await worker.has(alone), 'it is asked all the same');
+});
+
+test('inputs are asked for first where they should be, and of all gateways alike', async ({
+  wire,
+  worker,
+  gateway,
+  other,
+  signal,
+}) => {
+  const gateways = [gateway, other];
+  const blobs: Sha256[] = [];
+  for (let n = 1; n <= 20; n++) {
+    const bytes = pattern(10 * n);
+    const [first] = ranked(hashOf(bytes), [gateway.peer, other.peer]);
+    blobs.push(await (gateways.find(({ peer }) => peer === first) as Node).keep(bytes));
+  }
+  await worker.carrier(gateways).fetch(blobs, signal);
+  assert.is(wire.reads.length, 20);
+  assert.is(new Set(wire.reads.map(({ peer }) => peer)).size, 2);
+});
+
+test('a node that is a gateway itself sees to the copies of its own results', async ({ worker, gateway, signal }) => {
+  const sha256 = await gateway.keep(pattern(10));
+  const copied: Sha256[] = [];
+  const copies = { make: async (blobs: Iterable<Sha256>) => void copied.push(...blobs) };
+  const { transport, store, fetcher, clock } = gateway;
+  const gateways = () => [gateway.peer];
+  await new GatewayCarrier({ transport, store, fetcher, clock, gateways, copies }).deliver([sha256], signal);
+  assert.equal(copied, [sha256]);
+  assert.is(await worker.has(sha256), false);
 });
 
 test('inputs come from whichever gateway has them', async ({ worker, gateway, other, signal }) => {

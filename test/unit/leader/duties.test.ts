@@ -1,6 +1,12 @@
 // What the leader does of itself: rounds of grants, deaths by lease, and telling workers what to stop.
+import { Readable } from 'node:stream';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
+import { MemoryBlobStore } from '../../../node/blob/memory.ts';
+import { seededRandom } from '../../../node/clock.ts';
+import { housekeeping } from '../../../node/leader/housekeeping.ts';
+import { Leader } from '../../../node/leader/leader.ts';
+import { silentLog } from '../../../node/log.ts';
 import { DEFAULT_SETTINGS } from '../../../protocol/state/apply-member.ts';
 import { cancelCodec, decodeGrants, recallCodec } from '../../../protocol/wire/work.ts';
 import { heartbeatOf, leaderOf, turns } from '../../support/leader.ts';
@@ -17,11 +23,11 @@ import {
   submitted,
 } from '../../support/state.ts';
 
-type Leader = Awaited<ReturnType<typeof leaderOf>>;
+type Parts = Awaited<ReturnType<typeof leaderOf>>;
 const J = job(1);
 
 /** Judges once a second for so long; workers that are named beat before each pass. */
-async function judgeFor({ reaper, clock, roster }: Leader, seconds: number, beating: readonly (typeof ANN)[] = []) {
+async function judgeFor({ reaper, clock, roster }: Parts, seconds: number, beating: readonly (typeof ANN)[] = []) {
   for (let second = 1; second <= seconds; second++) {
     await clock.advance(1_000);
     for (const peerId of beating) roster.heard(heartbeatOf(peerId, clock.uptime()));
@@ -41,6 +47,65 @@ test('a round grants what there is room for and pushes it once it is committed',
     pushed.map(({ fence, task }) => [fence, task]),
     log.state.fences(ANN).map((fence, at) => [fence, at + 1]),
   );
+});
+
+test('a list that has to come from another gateway delays no answer; its grants go with a later one', async () => {
+  const list = Promise.withResolvers<Readable>();
+  const { log, clock, granting } = await leaderOf(meshOf(ANN), () => list.promise);
+  const manifest = { manifest: { sha256: 'aa'.repeat(32), count: 1 } };
+  log.commit(submitted(J, 1, { items: manifest }));
+  const fence = log.state.grant(J, 1, ANN);
+  const answer = granting.undelivered(ANN, 1);
+  await clock.advance(500);
+  assert.equal(await answer, []);
+  list.resolve(Readable.from([Buffer.from('[{"item": 7}]')]));
+  await turns();
+  const [grant] = await granting.undelivered(ANN, 1);
+  assert.equal([grant?.fence, grant?.entry], [fence, { item: 7 }]);
+});
+
+test('what concerns the own disk is done whoever leads, the rest by the leader alone', async () => {
+  const { log, clock, transport } = await leaderOf(meshOf(ANN));
+  log.leading = false;
+  const done: string[] = [];
+  const parts = { log, transport, clock, out: silentLog, blobs: { read: () => Promise.reject(new Error('unused')) } };
+  const leader = new Leader({ ...parts, announce: () => {} });
+  const duty = (name: string, everywhere: boolean) => ({
+    name,
+    everyMs: 1_000,
+    everywhere,
+    pass: async () => void done.push(name),
+  });
+  leader.start([duty('own', true), duty('mesh', false)]);
+  await clock.advance(2_000);
+  assert.equal(done, ['own', 'own', 'own']);
+  await leader.stop();
+});
+
+test("the sweep and the copies are each gateway's, and the sweep waits for rows that are not behind", async () => {
+  const { log, clock } = await leaderOf(meshOf(ANN));
+  const blobs = new MemoryBlobStore({ clock });
+  const order: string[] = [];
+  log.barrier = async () => void order.push('barrier');
+  const list = blobs.list.bind(blobs);
+  blobs.list = () => {
+    order.push('list');
+    return list();
+  };
+  const restorer = { pass: async () => {} };
+  const settings = () => DEFAULT_SETTINGS;
+  const parts = { log, blobs, lists: blobs, restorer, clock, random: seededRandom('duties'), out: silentLog, settings };
+  const duties = housekeeping(parts);
+  assert.equal(
+    duties.map(({ name, everywhere }) => [name, everywhere === true]),
+    [
+      ['retention', false],
+      ['sweep', true],
+      ['copies', true],
+    ],
+  );
+  await duties.find(({ name }) => name === 'sweep')?.pass(new AbortController().signal);
+  assert.equal(order, ['barrier', 'list']);
 });
 
 test('a grant that was pushed is not sent again with an answer; one whose push was lost is', async () => {

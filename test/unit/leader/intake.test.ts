@@ -2,7 +2,8 @@
 import { createHash } from 'node:crypto';
 import { test } from 'uvu';
 import * as assert from 'uvu/assert';
-import { blobsOf, Intake } from '../../../node/leader/intake.ts';
+import { Intake } from '../../../node/leader/intake.ts';
+import { blobsOf } from '../../../node/leader/result-blobs.ts';
 import { SkeinError } from '../../../protocol/errors.ts';
 import type { MeshId, PeerId, Sha256 } from '../../../protocol/ids.ts';
 import { answerCodec } from '../../../protocol/wire/heartbeat.ts';
@@ -27,7 +28,7 @@ async function setUp() {
   let heard = heartbeatOf(ANN, 1);
   const intake = new Intake({
     ...leader,
-    blobs: { stat: async (sha256) => (sha256 === here ? { sizeBytes: 1 } : undefined) as never },
+    results: { secure: async (result) => [...blobsOf(result)].find((sha256) => sha256 !== here) },
     gateways: () => [],
     receive: () => heard,
   });
@@ -171,19 +172,6 @@ test('the member list is of the index of its last change', async () => {
   );
   assert.is(list.index, set.roster.membersIndex);
   assert.ok(memberListCodec.encode(list).length > 0);
-});
-
-test('the blobs of a result are all that it names: logs, packs and manifests', () => {
-  const span = (blob: Sha256) => ({ blob, offset: 0, sizeBytes: 1 });
-  const pack = 'cc'.repeat(32) as Sha256;
-  const files = [
-    { kind: 'file', path: 'a', mode: 0o644, sha256: here, span: span(pack) },
-    { kind: 'link', path: 'b', target: 'a' },
-  ] as const;
-  const inline = resultOf(0, { stdout: span(here), stderr: span(away), outputs: { kind: 'inline', files } });
-  assert.equal([...blobsOf(inline)], [here, away, pack]);
-  const manifest = resultOf(0, { outputs: { kind: 'manifest', blob: away, files: 99, sizeBytes: 1 } });
-  assert.equal([...blobsOf(manifest)], [away]);
 });
 
 test.run();
