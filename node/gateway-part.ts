@@ -36,7 +36,7 @@ export class GatewayPart {
   readonly #core: Core;
   readonly #log: ReplicatedLog;
   readonly #intake: Intake;
-  readonly #lists: MeshBlobs;
+  readonly #blobs: MeshBlobs;
   readonly #restorer: Restorer;
   readonly #tickets: OpenTickets;
   readonly #onMembers: () => void;
@@ -64,7 +64,7 @@ export class GatewayPart {
     const blobs = new MeshBlobs({ transport, store, fetcher, gateways, clock });
     this.copies = new Copies({ transport, store, gateways, clock, out });
     const scan = <Row>(prefix: string) => log.scan<Row>(prefix);
-    this.#lists = blobs;
+    this.#blobs = blobs;
     this.#restorer = new Restorer({
       transport,
       store,
@@ -116,7 +116,7 @@ export class GatewayPart {
     book.show(this.memberList());
     const settings = () => this.leader.settings();
     const log = this.#log;
-    const parts = { log, blobs, lists: this.#lists, restorer: this.#restorer, clock, out, settings };
+    const parts = { log, blobs, lists: this.#blobs, restorer: this.#restorer, clock, out, settings };
     this.leader.start([...housekeeping({ ...parts, random: random.fork('sweep') }), voterDuty({ log, clock, out })]);
     log.onReplaced(async () => {
       await this.#tickets.load();

@@ -24,8 +24,8 @@ import type { Transport } from './transport/port.ts';
 
 const PROPOSE_TIMEOUT_MS = 10_000;
 /** A submission is answered within what a client waits, copied or not. */
-const GATHER_MS = 10_000;
-const COPY_MS = 10_000;
+const GATHER_MS = 8_000;
+const COPY_MS = 8_000;
 const BARRIER_TIMEOUT_MS = 5_000;
 const LOG_CALL_SLACK_MS = 5_000;
 const LOG_POLL_MS = 100;

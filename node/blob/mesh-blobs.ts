@@ -121,11 +121,12 @@ export class MeshBlobs implements Pick<BlobStore, 'stat' | 'read' | 'chunk'> {
 
   async #absent(blobs: Iterable<Sha256>): Promise<Sha256[]> {
     const absent: Sha256[] = [];
-    const left = new Set(blobs).values();
+    const asked = new Set(blobs);
+    const left = asked.values();
     const look = async (): Promise<void> => {
       for (const sha256 of left) if ((await this.#parts.store.stat(sha256)) === undefined) absent.push(sha256);
     };
-    await Promise.all(Array.from({ length: STATS_AT_ONCE }, look));
+    await Promise.all(Array.from({ length: Math.min(STATS_AT_ONCE, asked.size) }, look));
     return absent;
   }
 
